@@ -20,6 +20,9 @@ OWN_FILE, SHARED_FILE = "rollout.toml", "pyproject.toml"
 KEYS = ("scenarios", "targets", "policy", "reports", "journal")
 TARGETS, DEFAULT_SCENARIO, JOURNAL = "targets.yaml", "quickstart.yaml", "journal.sqlite"
 
+CLOSURE = Path("closure") / "test_closure.py"
+"""The file of the check that ends a rollout, below the folder of the checks."""
+
 _REPOSITORY = ".git"
 SQLITE = "sqlite:///"
 """What the URL of a journal's file begins with."""
@@ -93,6 +96,11 @@ def packaged_checks() -> Path:
     package = Path(__file__).parents[1]
     inside = package / "checks"
     return inside if inside.is_dir() else package.with_name("checks")
+
+
+def is_procedure(folder: Path) -> bool:
+    """Return whether the folder holds the checks of a rollout."""
+    return folder.name == "checks" and (folder / CLOSURE).is_file()
 
 
 def _files_above(start: Path) -> Iterable[Path]:

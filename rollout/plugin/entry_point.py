@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.config.project import find_project_file
+from rollout.config.project import find_project_file, is_procedure
 
 HOOKS = "rollout.plugin.hooks"
 
@@ -22,7 +22,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: an option removes them, and ``-m`` asks for a phase.
     """
-    # pytest's root leads there where the command line names a folder of another project.
     if not find_project_file(*project_starts(early_config)):
         return
     if early_config.pluginmanager.is_blocked(HOOKS):
@@ -44,7 +43,9 @@ def _refuse_phase(markexpr: str) -> None:
 def project_starts(config: pytest.Config) -> tuple[Path, ...]:
     """Return the folders from which the session's project is searched: where pytest was called, then its root.
 
-    A root that is neither above nor below the first leads away from the project that the first belongs to.
+    The root of a checkout elsewhere comes first: its checks are what the command line names. Any other root may be the
+    folder of a scenario, which pytest takes for that of the tests where its option is written with a space.
     """
     here, root = config.invocation_params.dir, config.rootpath
-    return (here, root) if here.is_relative_to(root) or root.is_relative_to(here) else (root,)
+    is_elsewhere = is_procedure(root / "checks") and not here.is_relative_to(root)
+    return (root, here) if is_elsewhere else (here, root)

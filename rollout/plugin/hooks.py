@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rollout.config.project import CLOSURE
 from rollout.core.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES
 from rollout.plugin import gc_tuning, selection, unchecked_sessions
 from rollout.plugin.check_outcomes import apply_waiver, record_outcome
@@ -121,7 +122,7 @@ class RunHooks:
         options = unchecked_sessions.left_out_by(config)
         run.left_out_by = unchecked_sessions.left_out_clauses(run.required_clauses, set(map(_clause, items)), options)
         if run.closes:
-            module = pytest.Module.from_parent(session, path=selection.checks_folder(config) / selection.CLOSURE)
+            module = pytest.Module.from_parent(session, path=selection.checks_folder(config) / CLOSURE)
             items.extend(item for item in module.collect() if isinstance(item, pytest.Item))
         for item in items:
             _label(item, run)

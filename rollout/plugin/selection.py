@@ -12,12 +12,9 @@ from pathlib import Path
 import pytest
 from _pytest.mark.expression import Expression
 
-from rollout.config.project import Project, find_project_file, packaged_checks, read_project
+from rollout.config.project import Project, find_project_file, is_procedure, packaged_checks, read_project
 from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.plugin.entry_point import project_starts
-
-CLOSURE = Path("closure") / "test_closure.py"
-"""The file of the check that ends a rollout, below the folder of the checks."""
 
 _OF_A_RUN = ("scenario", "activate", "rollout")
 _COLLECTED = {"python_files": "test_*.py", "python_functions": "test"}
@@ -33,11 +30,6 @@ def checks_folder(config: pytest.Config) -> Path:
     """Return the folder of the checks: that of a checkout, otherwise that of the package."""
     own = config.rootpath / "checks"
     return own if is_procedure(own) else packaged_checks()
-
-
-def is_procedure(folder: Path) -> bool:
-    """Return whether the folder holds the checks of a rollout."""
-    return folder.name == "checks" and (folder / CLOSURE).is_file()
 
 
 def has_packaged_checks(config: pytest.Config) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.config.project import is_procedure
 from rollout.core.clauses import Clause
 from rollout.core.streams import quiet
 from rollout.plugin import selection
@@ -142,7 +143,7 @@ def names_checks(config: pytest.Config) -> bool:
     if checks.is_dir() and any(path == checks or checks in path.parents or path in checks.parents for path in paths):
         return True
     # Another ini file or root leads away from the project, and not from its checks.
-    return any(selection.is_procedure(folder) for path in paths for folder in (path / "checks", path, *path.parents))
+    return any(is_procedure(folder) for path in paths for folder in (path / "checks", path, *path.parents))
 
 
 def left_out_by(config: pytest.Config) -> str:
@@ -176,7 +177,7 @@ def _expects_checks(config: pytest.Config) -> bool:
     """Return whether a session without a typed path is about the checks."""
     if selection.has_packaged_checks(config):
         return selection.asks_for_run(config.option)
-    return selection.is_procedure(config.invocation_params.dir / "checks")
+    return is_procedure(config.invocation_params.dir / "checks")
 
 
 def _diverts(config: pytest.Config, args: Iterable[str]) -> bool:

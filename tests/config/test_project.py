@@ -81,9 +81,7 @@ def test_a_file_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(
-        InvalidInput, match=r"rollout\.toml: cannot be read \(Permission denied\); mend"
-    ):
+    with pytest.raises(InvalidInput, match=r"rollout\.toml: cannot be read \(Permission denied\); mend"):
         read_project(tmp_path)
 
 

@@ -40,7 +40,7 @@ from rollout.journal.record import Decision, RolloutRecord
 from rollout.plugin.hooks import RunHooks
 from rollout.plugin.session_end import SessionEnd
 from tests.support.liar import answer, delayed, passed_on
-from tests.support.runs import INHERITED, ROOT, eventually
+from tests.support.runs import INHERITED, ROOT, eventually, reports_in
 from tests.torture.support import Bench, agrees, held, settled
 
 pytest_plugins = ["tests.torture.fixtures"]
@@ -440,15 +440,31 @@ def test_a_reader_that_leaves_before_the_first_flush_does_not_set_the_exit_code(
     assert code == 0
 
 
-def test_an_absolute_path_after_a_space_is_refused_and_nothing_happens(tmp_path: Path):
-    """Pytest takes the path for the tests' place, and looks for the project there; README writes ``--scenario=``."""
+@pytest.mark.parametrize("is_installed", [True, False], ids=["installed", "without installation"])
+def test_an_absolute_path_after_a_space_is_the_scenario_or_refused(is_installed: bool, tmp_path: Path):
+    """Pytest takes the path for the place of the tests, and finds no conftest there."""
     scenario = tmp_path / "x.yaml"
     scenario.write_text("change: {activate: openai, model: gpt-4o}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "--scenario", str(scenario), f"--reports={tmp_path / 'reports'}"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=_env())
-    assert ended.returncode == 4
-    assert "unrecognized arguments: --scenario" in ended.stderr
-    assert not (tmp_path / "reports").exists()
+    with reports_in(tmp_path) as reports:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-m",
+            "precheck",
+            "--scenario",
+            str(scenario),
+            f"--reports={reports}",
+        ]
+        env = _env() | ({} if is_installed else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
+        assert ended.returncode == (0 if is_installed else 4), ended.stdout + ended.stderr
+        assert (reports / "journal.sqlite").exists() is is_installed
+    if is_installed:
+        assert f"scenario: {scenario} (--scenario)" in ended.stdout
+        assert "19 passed" in ended.stdout or "CLEARED" in ended.stdout
+    else:
+        assert "unrecognized arguments: --scenario" in ended.stderr
 
 
 def test_a_terminal_that_is_gone_rolls_back(bench: Bench):
