@@ -122,19 +122,38 @@ def test_a_run_that_hands_over_is_not_waited_for_any_longer(call: Call, attended
     assert said.splitlines()[-1].startswith("r-1: left alone: its next phase has until")
 
 
+def renewing(rollout: RolloutContext, host: str) -> str:
+    """Let this process hold the lease and renew it for longer than anyone waits; return the holder."""
+    holder = f"20261123-120100-monitor-{os.getpid()}@{host}"
+
+    def renew() -> None:
+        rollout.journal.acquire(rollout.lease_target, rollout.id, holder, LEASE_S)
+
+    for second in range(0, 400, 20):
+        clock_of(rollout).later(second, renew)
+    clock_of(rollout).advance(0)
+    return holder
+
+
 def test_one_that_lives_on_another_host_is_waited_for_until_it_shows_that(call: Call, tmp_path: Path):
     """It ends with another job, and not with this one."""
     rollout = left_in_flight(tmp_path)
-    holder = "20261123-120100-monitor-7@elsewhere"
-    for second in range(0, 300, 20):
-        clock_of(rollout).later(
-            second, lambda: rollout.journal.acquire(rollout.lease_target, rollout.id, holder, LEASE_S)
-        )
-    clock_of(rollout).advance(0)
+    holder = renewing(rollout, "elsewhere")
     code, took_s, said = call(rollout)
     assert (code, took_s) == (0, LEASE_S), said
     assert said.splitlines()[-1].startswith(f"r-1: left alone: {holder}")
     assert "still in flight" not in said
+
+
+def test_one_that_lives_here_is_waited_for_whatever_it_renews(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A lease that is renewed is no other state."""
+    monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", (own_name(),))
+    rollout = left_in_flight(tmp_path)
+    renewing(rollout, rollout.journal.host)
+    code, took_s, said = call(rollout)
+    assert (code, took_s, said.count("\n")) == (0, WAIT_S, 2), said
 
 
 def test_one_that_cannot_be_rolled_back_is_tried_once(call: Call, tmp_path: Path):
