@@ -55,7 +55,15 @@ COMMANDS = (
         "recover",
         "rollout.cli.recover",
         "roll back what was left in flight by runs that are gone",
-        JOURNAL,
+        (
+            *JOURNAL,
+            option(
+                "--wait",
+                metavar="DURATION",
+                help="go on for at most so long while a run or a watchdog has a rollout in its hands: 5m; a place that "
+                "no run has made a journal at is no mistake then",
+            ),
+        ),
     ),
     Command(
         "plan",

@@ -87,6 +87,10 @@ class JournalError(RolloutError):
     """The journal cannot be read or written, or its chain is broken."""
 
 
+class JournalAbsent(JournalError):
+    """No run has made a journal at that place yet; nothing else is there."""
+
+
 class TryLater(RolloutError):
     """Not now, but later: a lease is held or a window is closed (exit code 13)."""
 

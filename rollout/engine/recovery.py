@@ -38,12 +38,16 @@ class Case:
         stranded: whether no process watches it any more.
         why: why it is, or which process does, until when.
         token: the newest fencing token at that time.
+        holder: the process that has it in its hands, run and host; empty where none does, or its next phase is due.
+        until: until when that process holds it, unless it goes on.
     """
 
     record: RolloutRecord
     stranded: bool
     why: str
     token: int
+    holder: str = ""
+    until: datetime | None = None
 
 
 def in_flight(journal: Journal) -> list[Case]:
@@ -85,8 +89,9 @@ def _case(journal: Journal, record: RolloutRecord) -> Case:
     place, now = str(record.opened["url"]), journal.now()
     token, lease = journal.newest_token(place), journal.holder(place)
     deadline = _deadline(record, token)
-    if is_emergency(record) and now < datetime.fromisoformat(record.opened_at) + timedelta(seconds=LEASE_S):
-        return Case(record, stranded=False, why="it began less than a minute ago", token=token)
+    if is_emergency(record) and now < (until := datetime.fromisoformat(record.opened_at) + timedelta(seconds=LEASE_S)):
+        why = "it began less than a minute ago"
+        return Case(record, stranded=False, why=why, token=token, holder="emergency", until=until)
     if deadline is not None and deadline > now:
         return Case(record, stranded=False, why=f"its next phase has until {format_utc(deadline)}", token=token)
     if lease is None:
@@ -95,7 +100,8 @@ def _case(journal: Journal, record: RolloutRecord) -> Case:
         )
     if lease.rollout == record.id and _is_dead(journal, lease) and _both_dead(journal, record):
         return Case(record, stranded=True, why="its runner and its watchdog on this host are gone", token=token)
-    return Case(record, stranded=False, why=f"{lease.holder} holds it until {format_utc(lease.until)}", token=token)
+    why = f"{lease.holder} holds it until {format_utc(lease.until)}"
+    return Case(record, stranded=False, why=why, token=token, holder=lease.holder, until=lease.until)
 
 
 def _deadline(record: RolloutRecord, token: int) -> datetime | None:

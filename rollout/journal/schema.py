@@ -96,9 +96,9 @@ def chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
     return query.where(entry.c.kind.in_([*map(str, kinds), RECONCILED])) if kinds else query
 
 
-def absent(where: str, why: str) -> JournalError:
+def absent(where: str, why: str, error: type[JournalError] = JournalError) -> JournalError:
     """Return the error of a missing journal: where, why, and how to name one."""
-    return JournalError(
+    return error(
         f"there is no journal at {where}: {why}. Name an existing one with --journal, or its folder with --reports"
     )
 

@@ -17,7 +17,7 @@ from weakref import WeakSet
 from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from rollout.core.errors import JournalError
+from rollout.core.errors import JournalAbsent, JournalError
 from rollout.journal import schema
 from rollout.journal.deadline import SPARE_S
 from rollout.journal.schema import absent
@@ -96,7 +96,7 @@ class Store:
         with self.read() as connection:
             is_there = schema.is_present(connection, self.where)
         if not is_there and not create:
-            raise absent(self.where, "this database holds none of its tables")
+            raise absent(self.where, "this database holds none of its tables", JournalAbsent)
         if not is_there:
             with self.write() as connection:
                 # Checked again under the lock: two first runs at once make the tables once.
@@ -296,7 +296,7 @@ def _find_file(path: Path) -> None:
     """Check that a file is there that may hold a journal, without opening it: closing it would drop SQLite's locks."""
     try:
         if not path.exists():
-            raise absent(str(path), "there is no such file")
+            raise absent(str(path), "there is no such file", JournalAbsent)
         if not path.is_file():
             raise absent(str(path), "this is not a file")
         if path.stat().st_size == 0:

@@ -29,7 +29,7 @@ from tests.support.keys import need_ssh_keygen
 from tests.support.runs import BARE, INHERITED, end_watchdogs, entries
 
 PAGE = "docs/YOUR-FIRST-CHANGE.md"
-INSTALLATION = ("python3 -m venv .venv && . .venv/bin/activate", "pip install PATH")
+INSTALLATION = ("python3 -m venv .venv && . .venv/bin/activate", "pip install WHEEL")
 SHORTER = {"window: 1m": "window: 12s"}
 SHOW_CODE = "echo $?"
 LONGEST_COMMAND_S = 120.0

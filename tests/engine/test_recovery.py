@@ -19,6 +19,7 @@ from rollout.engine.closure import Closure
 from rollout.engine.recovery import _lives, in_flight, recover
 from rollout.journal.record import Decision, Kind
 from rollout.journal.spool import SPOOL, reconcile
+from tests.support.forks import Child
 from tests.support.liar import passed_on
 from tests.support.rollouts import rollout_in
 from tests.support.runs import eventually
@@ -71,12 +72,23 @@ def test_a_new_run_refuses_until_it_is_reconciled(bench: Bench):
 
 
 def test_a_run_that_lives_is_left_alone(bench: Bench):
+    """It is waited for where that is asked for."""
     codes: list[int] = []
-    bench.liar.rule("/admin/audit", held(lambda: codes.append(bench.recover()), passed_on()), nth=1)
+    waiting: list[Child] = []
+
+    def call() -> None:
+        codes.append(bench.recover())
+        waiting.append(bench.command("recover", "--wait=1m"))
+        eventually(lambda: "waiting for it, for at most 1m: " in waiting[0].text, "it waits", 20)
+
+    bench.liar.rule("/admin/audit", held(call, passed_on()), nth=1)
     bench.target["timeouts"]["read"] = "20s"
     assert bench.begin().wait(60) == 0, bench.output
     assert codes == [0]
     assert "left alone: " in bench.output
+    assert waiting[0].wait(30) == 0
+    assert ": KEPT, by the process that had it: every clause" in waiting[0].text
+    assert "rolling it back" not in bench.output
 
 
 def test_a_handover_is_left_alone_until_its_deadline(bench: Bench):

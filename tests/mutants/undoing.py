@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, of
 
 ROLLBACK = ("tests/changes/test_rollback.py",)
 PROVIDER = ("tests/changes/test_rollback_provider.py",)
@@ -19,6 +19,28 @@ WORKSPACE = ("tests/test_context.py",)
 VERIFICATION = ("tests/engine/test_verification.py",)
 
 MUTANTS: tuple[Mutant, ...] = (
+    # Recovery that waits
+    *of(
+        "rollout/cli/recover.py",
+        "tests/cli/test_recover.py",
+        rows=(
+            ("if wait_s is None or any(", "if wait_s is None and any(", "A journal that is missing is a mistake."),
+            (
+                "if not case.holder or self.wait_s is None:",
+                "if self.wait_s is None:",
+                "A later phase is not waited for.",
+            ),
+            (
+                "return is_here or until is None or",
+                "return until is None or",
+                "What lives on this machine is waited for.",
+            ),
+            ("or self.journal.now() < until", "or True", "What lives on another machine is not waited for."),
+            ("self._settled.add(case.record.id)", "pass", "What cannot be rolled back is tried once."),
+            ("or self._is_untouched(case)", "", "What another process has just begun to roll back is waited for."),
+            ("EXIT_CODES.get(record.decision,", "EXIT_CODES.get(None,", "How a rollout ended meanwhile counts."),
+        ),
+    ),
     # The rollback as a whole
     Mutant(
         "rollout/changes/rollback.py",

@@ -21,6 +21,7 @@ import yaml
 from _pytest.mark.expression import Expression
 
 from rollout.cli import main
+from rollout.cli.init.files import WHEEL
 from rollout.config.validators import InvalidValue, waivable
 from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.core.request import EMBEDDED
@@ -35,10 +36,14 @@ EXAMPLES = frozenset({"scenarios/first-change.yaml", "scenarios/openai.yaml"})
 OTHERS = frozenset(
     {
         *(".", "[", "break", "cat", "cd", "done", "echo", "export", "for"),
-        *("gh", "head", "jq", "mail", "mkdir", "printf", "sed", "sleep", "ssh-keygen"),
+        *("gh", "head", "jq", "mail", "mkdir", "printf", "sed", "sleep", "ssh-keygen", "true"),
     }
 )
 """Programs and words of a shell that are not the project's own: no rule judges their arguments."""
+
+_PIP_OPTIONS = {"install": {"-q", "-e"}, "wheel": {"--no-deps", "-w"}}
+_TOOLS = ("tox", "pre-commit")
+"""Programs of the package index that the documents install."""
 
 _PLACEHOLDER = re.compile(r"…|[A-Z][A-Z_-]*|\$\S+")
 _LOOPBACK = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+")
@@ -273,6 +278,7 @@ _VALUES: Mapping[str, Callable[[str], Iterator[str]]] = {
     "reconcile": _target,
     "waiver": _waiver,
     "duration": _duration,
+    "wait": _duration,
     "watch_for": _duration,
     "markexpr": _phases,
 }
@@ -291,15 +297,26 @@ def _is_importable(module: str) -> bool:
 
 
 def _pip(words: Sequence[str], _is_mention: bool) -> Iterator[str]:
-    options = [word for word in words[1:] if word.startswith("-")]
-    if words[:1] != ["install"] or set(options) - {"-q", "-e"}:
-        yield "the rule of pip knows `pip install -q -e` only"
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    """Judge ``pip install`` and ``pip wheel``; the package is never one of the index, which has another by its name."""
+    known = _PIP_OPTIONS.get(words[0]) if words else None
+    if known is None or {word for word in words if word.startswith("-")} - known:
+        yield "the rule of pip knows `pip install -q -e` and `pip wheel --no-deps -w FOLDER` only"
+        return
+    folders = [words[words.index("-w") + 1]] if "-w" in words else []
     for word in words[1:]:
-        extras = re.search(r"\[(.+)\]$", word)
-        for extra in extras[1].split(",") if extras else ():
-            if extra not in known:
-                yield f"the project has no extra {extra}"
+        if not word.startswith("-") and word not in folders:
+            yield from _package(word)
+
+
+def _package(word: str) -> Iterator[str]:
+    """Yield what is wrong with what pip is to install or to build: a checkout, the wheel or a tool, and its extras."""
+    name, _, extras = word.removesuffix("]").partition("[")
+    if name not in {".", WHEEL, *_TOOLS} and not _is_placeholder(name):
+        yield f"{name} is neither a checkout nor {WHEEL}"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in filter(None, extras.split(",")):
+        if extra not in project["optional-dependencies"]:
+            yield f"the project has no extra {extra}"
 
 
 def _ci_step(words: Sequence[str], _is_mention: bool) -> Iterator[str]:

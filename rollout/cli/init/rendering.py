@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cache
 from typing import Any
 
@@ -41,5 +42,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"inline": inline, "one_line": on_one_line}
+    environment.filters |= {"inline": inline, "one_line": on_one_line, "quoted": shlex.quote}
     return environment
