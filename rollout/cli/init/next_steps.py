@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rollout.cli.init.answers import NO_PIPELINE, Answers, repository_of
-from rollout.cli.init.files import FILL_IN, WHEEL, first_change_of, signers_of
+from rollout.cli.init.files import FILL_IN, WHEEL, first_change_of, read_existing, signers_of
 from rollout.cli.init.starting_point import StartingPoint
 from rollout.config.config_files import display_path
 from rollout.config.policies import SANDBOX
@@ -42,7 +42,7 @@ def describe_next_steps(directory: Path, project: Project, answers: Answers, sta
 def _list_preparations(project: Project, answers: Answers, start: StartingPoint) -> Iterator[str]:
     """Yield what has to be done by people before a rollout can be cleared."""
     scenario = first_change_of(project)
-    if FILL_IN in scenario.read_text(encoding="utf-8", errors="replace"):
+    if FILL_IN in read_existing(scenario):
         yield f"fill in what is marked {FILL_IN} in {display_path(scenario)}"
     if start.environment != SANDBOX:
         if start.lacks:
@@ -73,7 +73,7 @@ def _list_approvals(project: Project, answers: Answers) -> Iterator[str]:
 def _holds_only_comments(file: Path) -> bool:
     if not file.is_file():
         return False
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_existing(file).splitlines()
     return all(not line.strip() or line.startswith("#") for line in lines)
 
 
