@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -494,9 +495,13 @@ class Terminal:
         os.write(self._screen, f"{text}\n".encode())
 
     def interrupts(self, question: str) -> None:
-        """Wait for the question, and press Ctrl-C."""
+        """Wait for the question, and press Ctrl-C until it ends: one in the middle of an import may be lost."""
         self._read_to(question)
-        self._process.send_signal(signal.SIGINT)
+        for _ in range(5):
+            self._process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+                return
 
     def ends(self) -> int:
         """Return the exit code."""

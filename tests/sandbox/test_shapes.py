@@ -75,7 +75,7 @@ def test_the_comparison_itself_sees_missing_unknown_and_retyped_values():
         ("config_runtime_get", "/api/v1/config/runtime"),
         ("governance_status", "/api/v1/governance/status"),
         ("system_status", "/api/v1/system/status"),
-        ("provider_openai_metrics_empty", "/api/v1/providers/vllm/metrics"),
+        ("provider_openai_metrics_empty", "/api/v1/providers/huggingface/metrics"),
         ("alerts_empty", "/twin/api/v1/alerts"),
         ("alerts_critical", "/twin/api/v1/alerts?severity=critical"),
         ("err_alerts_bad_severity", "/api/v1/alerts?severity=fatal"),

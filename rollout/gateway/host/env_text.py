@@ -213,10 +213,11 @@ def edit(data: bytes, new: Mapping[str, str], remove: Iterable[str] = ()) -> byt
     gone = tuple(remove)
     _refuse_keys(new, gone)
     result = data
-    for key in gone:
-        result = _without(result, key)
+    # Set first: a key that is appended takes the line ending of the lines that are there.
     for key, value in new.items():
         result = _with(result, key, value)
+    for key in gone:
+        result = _without(result, key)
     return result
 
 

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 from dotenv import dotenv_values
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rollout.gateway.host import env_text
@@ -266,6 +266,7 @@ def test_editing_twice_changes_nothing_more(text, new, remove):
         assert edit(after, new, remove - new.keys()) == after
 
 
+@example(b" \r\nLOG_LEVEL", {"K": ""}, {"LOG_LEVEL"})
 @given(files, changes, st.sets(keys, max_size=2))
 def test_putting_back_what_was_edited_restores_every_byte(text, new, remove):
     after = edited(text, new, remove - new.keys())
