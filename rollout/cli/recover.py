@@ -21,7 +21,7 @@ from rollout.journal.record import RolloutRecord
 from rollout.journal.records import records
 from rollout.journal.spool import SPOOL, reconcile
 
-LOOK_EVERY_S = 5.0
+POLL_EVERY_S = 5.0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +55,7 @@ class Recovery:
         args: its options.
         journal: where the rollouts are.
         clock: what it waits by.
-        wait_s: how long it goes on while a rollout is attended, in seconds; None looks once.
+        wait_s: how long it goes on while a rollout is attended, in seconds; None polls once.
     """
 
     args: argparse.Namespace
@@ -68,21 +68,21 @@ class Recovery:
     _first_until: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
 
     def run(self) -> int:
-        """Look until no rollout is attended any more, or the time is over, and return the worst exit code."""
-        end_s, awaited = self.clock.monotonic() + (self.wait_s or 0.0), self._look([])
+        """Poll until no rollout is attended any more, or the time is over, and return the worst exit code."""
+        end_s, awaited = self.clock.monotonic() + (self.wait_s or 0.0), self._poll([])
         if not self._shown:
             print("no rollout is in flight")
         while awaited and (left_s := end_s - self.clock.monotonic()) > 0:
             try:
-                self.clock.wait(min(LOOK_EVERY_S, left_s))
+                self.clock.wait(min(POLL_EVERY_S, left_s))
             except KeyboardInterrupt:
                 break
-            awaited = self._look(awaited)
+            awaited = self._poll(awaited)
         for case in awaited if self.wait_s is not None else ():
             print(f"{case.record.id}: still in flight: {on_one_line(case.why)}")
         return self._code
 
-    def _look(self, awaited: Iterable[Case]) -> list[Case]:
+    def _poll(self, awaited: Iterable[Case]) -> list[Case]:
         """Roll back what is stranded, print what is new of those that were awaited, and return those that are."""
         # A rollout whose entries are still spooled is in flight too.
         reconcile(self.journal, self.args.reports)
