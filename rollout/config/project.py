@@ -17,7 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 from rollout.core.errors import InvalidInput, Problem
 
 OWN_FILE, SHARED_FILE = "rollout.toml", "pyproject.toml"
-KEYS = ("scenarios", "targets", "policy", "reports", "journal")
+_EXAMPLES = {
+    "scenarios": "scenarios",
+    "targets": "scenarios/targets.yaml",
+    "policy": "scenarios/policy.yaml",
+    "reports": "reports",
+    "journal": "postgresql://journal.example.com/rollouts",
+}
+KEYS = tuple(_EXAMPLES)
 TARGETS, DEFAULT_SCENARIO, JOURNAL = "targets.yaml", "quickstart.yaml", "journal.sqlite"
 
 CLOSURE = Path("closure") / "test_closure.py"
@@ -209,15 +216,6 @@ def _meant(key: str) -> str:
 
     close = get_close_matches(key, KEYS, 1)
     return f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(KEYS)}"
-
-
-_EXAMPLES = {
-    "scenarios": "scenarios",
-    "targets": "scenarios/targets.yaml",
-    "policy": "scenarios/policy.yaml",
-    "reports": "reports",
-    "journal": "postgresql://journal.example.com/rollouts",
-}
 
 
 def _has_home(value: str) -> bool:

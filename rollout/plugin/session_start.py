@@ -37,17 +37,13 @@ def open_run(config: pytest.Config) -> None:
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
     try:
         project = project_of(config)
-    except RolloutError as error:
-        raise pytest.UsageError(for_terminal(str(error))) from None
-    reports = reports_folder(config, project)
-    prove_folders(config.option, config.invocation_params.dir, reports)
-    kind = modes.wanted(config.option, partial(selects_phase, config.option.markexpr))
-    if kind is not None:
-        config.pluginmanager.import_plugin("rollout.plugin.review_fixtures")
-    try:
+        reports = reports_folder(config, project)
+        prove_folders(config.option, config.invocation_params.dir, reports)
+        kind = modes.wanted(config.option, partial(selects_phase, config.option.markexpr))
         if kind is None:
             run = _open_rollout(rollout_options(config, project, reports))
         else:
+            config.pluginmanager.import_plugin("rollout.plugin.review_fixtures")
             run = modes.open_suite_run(kind, config.option, project, reports)
     except RolloutError as error:
         raise pytest.UsageError(for_terminal(str(error))) from None

@@ -108,7 +108,7 @@ def find_display(config: pytest.Config) -> DisplaySession | None:
         return None
     origins = [(_SHOWS[dest], where) for dest in found for where in _origins(config, dest)]
     # All of it once more: where pytest finds --help, it reads no further.
-    markexpr = _parsed(config, [*config.getini("addopts"), *_variable(), *config.invocation_params.args]).markexpr
+    markexpr = _parsed_whole(config).markexpr
     is_typed = not markexpr and {where for _, where in origins} == {TYPED}
     options = " and ".join(f"{option} ({where})" for option, where in origins)
     phase = f" -m {shlex.quote(markexpr)}" if markexpr else ""
@@ -135,7 +135,7 @@ def names_checks(config: pytest.Config) -> bool:
     checks, args = config.rootpath / "checks", config.args
     if not args:
         # Where pytest finds --help, it reads no further.
-        given = _parsed(config, [*config.getini("addopts"), *_variable(), *config.invocation_params.args])
+        given = _parsed_whole(config)
         if not given.file_or_dir and selection.has_packaged_checks(config):
             return selection.asks_for_run(given)
         args = given.file_or_dir or ["."]
@@ -223,6 +223,11 @@ def _ini(config: pytest.Config) -> str:
 
 def _variable() -> list[str]:
     return shlex.split(os.environ.get(VARIABLE, ""))
+
+
+def _parsed_whole(config: pytest.Config) -> Namespace:
+    """Return the options of the ini file, the variable and the command line together."""
+    return _parsed(config, [*config.getini("addopts"), *_variable(), *config.invocation_params.args])
 
 
 def _parsed(config: pytest.Config, args: Iterable[str]) -> Namespace:
