@@ -120,8 +120,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/monitoring/test_rise_test.py",
         rows=(
             (
-                "steps = [min(CAP, self._log_ratio(rise * self.test.factor,",
-                "steps = [min(CAP, self._log_ratio(rise,",
+                "if treated_share <= factor * control_share:",
+                "if False:",
                 "A rise within the factor is no evidence.",
             ),
             (
