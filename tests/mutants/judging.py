@@ -39,7 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "[GROSS_DISCOUNT * step for",
                 "[step for",
-                "Four failures of one cause count as one of gross failure.",
+                "Four failures of one cause count as less than one of gross failure.",
             ),
             (
                 "return max(self.log_limit_evidence, self.log_gross_evidence)",
