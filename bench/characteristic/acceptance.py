@@ -178,10 +178,20 @@ def _slow_detected(tallies: Tallies) -> Row:
 
 
 def _against_others(tallies: Tallies) -> list[Row]:
-    frequent = [world for world in catalogue.WITHIN if world.rate_per_s > min(catalogue.RATES)]
+    """Return the rows on false rollbacks, breached or inconclusive, by the rate of requests, and on delays."""
+    few, some, *busy = catalogue.RATES
+    rates = {"1/min": (few,), "0.1/s": (some,), "1/s and more": tuple(busy)}
     return [
         _fewer("breaches", tallies, catalogue.WITHIN, _wrong),
-        _fewer("rollbacks (breached or inconclusive, from 0.1/s on)", tallies, frequent, _wrongly_rolled_back),
+        *(
+            _fewer(
+                f"rollbacks, at {name},",
+                tallies,
+                [world for world in catalogue.WITHIN if world.rate_per_s in chosen],
+                _wrongly_rolled_back,
+            )
+            for name, chosen in rates.items()
+        ),
         _sooner(tallies),
     ]
 

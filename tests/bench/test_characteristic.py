@@ -311,7 +311,7 @@ def test_a_perfect_rule_meets_every_limit(ideal):
     rows = acceptance.rows(ideal)
 
     assert [row for row in rows if row.met is False] == []
-    assert sum(row.met is True for row in rows) == 20
+    assert sum(row.met is True for row in rows) == 22
 
 
 @pytest.mark.parametrize(
@@ -335,14 +335,16 @@ def test_a_perfect_rule_meets_every_limit(ideal):
         (failing(1.0, 20.0), {"breached": Alarms(0, np.full(1000, 70.0))}, "delay: outage at 1/s"),
         (catalogue.TOO_SLOW[15], {"breached": Alarms(0, np.full(999, 10.0))}, "breached: latencies 4 x"),
         (World(0.1, 0.049), {"breached": Alarms(1, _NONE.delays_s)}, "worlds within the limit with more breaches"),
-        (World(0.1, 0.049), {"inconclusive": 1}, "worlds within the limit with more rollbacks"),
+        (World(0.1, 0.049), {"inconclusive": 1}, "worlds within the limit with more rollbacks, at 0.1/s"),
+        (World(1 / 60, 0.01), {"inconclusive": 1}, "worlds within the limit with more rollbacks, at 1/min"),
+        (World(10.0, 0.049), {"inconclusive": 1}, "worlds within the limit with more rollbacks, at 1/s and more"),
         (failing(1.0, 5.0, HOUR_23_S), {"rivals": {ARGO: Alarms(0, np.full(9, 10.0)), FLAGGER: _NONE}}, "faults that"),
     ],
 )
 def test_each_figure_misses_its_limit_where_the_rule_does(ideal, world, change, missed):
     rows = acceptance.rows(ideal | {world: replace(ideal[world], **change)})
 
-    assert any(row.what.startswith(missed) or f": {missed}" in row.what for row in rows if row.met is False)
+    assert any(missed in row.what for row in rows if row.met is False)
 
 
 def test_the_bound_is_that_of_information():
