@@ -1,4 +1,7 @@
-"""Binomial tails, the upper bound and the confidence sequence, against scipy, exact fractions and enumeration."""
+"""Binomial tails, the upper bound and the confidence sequence, against scipy, exact fractions and enumeration.
+
+scipy is imported where it is used: every worker imports every module of tests, and scipy takes most of a second.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special
 
 from rollout.monitoring.binomial import (
     confidence_sequence,
@@ -45,6 +47,8 @@ def test_tails_are_those_of_exact_fractions(requests: int, share: Fraction):
 
 @given(requests=st.integers(1, 10**6), share=shares, deviations=st.floats(-8, 8))
 def test_tails_are_scipys(requests: int, share: float, deviations: float):
+    from scipy import special
+
     spread = math.sqrt(requests * share * (1 - share))
     failures = min(requests - 1, max(0, round(requests * share + deviations * spread)))
     below, above = lower_tail(failures, requests, share), upper_tail(failures + 1, requests, share)
@@ -58,6 +62,8 @@ def test_tails_are_scipys(requests: int, share: float, deviations: float):
 
 @pytest.mark.parametrize("failures", [49_950_000, 50_000_000, 50_050_000])
 def test_a_thousand_million_requests_keep_their_digits(failures: int):
+    from scipy import special
+
     theirs = float(special.betaincc(failures + 1, 10**9 - failures, 0.05))
     assert lower_tail(failures, 10**9, 0.05) == pytest.approx(theirs, rel=1e-8)
 
@@ -80,6 +86,8 @@ def test_a_single_probability_that_is_impossible_is_minus_infinity():
     requests=st.integers(1, 10**5), part=st.floats(0, 1, exclude_max=True), alpha=st.sampled_from([0.0005, 0.005, 0.05])
 )
 def test_the_upper_bound_is_the_quantile_of_scipys_beta(requests: int, part: float, alpha: float):
+    from scipy import special
+
     failures = int(part * requests)
     theirs = float(special.betaincinv(failures + 1, requests - failures, 1 - alpha))
     assert upper_bound(failures, requests, alpha) == pytest.approx(theirs, rel=DIGITS)
@@ -120,6 +128,8 @@ def test_a_confidence_sequence_holds_its_estimate(requests: int, part: float):
 
 
 def test_its_bounds_are_where_the_likelihood_is_alpha_of_the_mixtures():
+    from scipy import special
+
     low, high = confidence_sequence(1800, 56)
     mixture = special.betaln(56.5, 1744.5) - special.betaln(0.5, 0.5)
     for share in (low, high):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special
 
 from rollout.core.histogram import Histogram
 from rollout.monitoring.effective_limit import (
@@ -37,6 +36,8 @@ def found_limit(count: int, alpha: float) -> EffectiveLimit:
 
 @pytest.mark.parametrize(("alpha", "least"), [(0.001, 149), (0.01, 104)])
 def test_a_baseline_of_so_many_requests_bounds_its_p95_and_a_smaller_one_widens_the_share(alpha: float, least: int):
+    from scipy import special
+
     assert found_limit(least, alpha) == EffectiveLimit(2.0 * least, 0.05, least)
     below = found_limit(least - 1, alpha)
     rank = math.ceil(0.95 * (least - 1))
@@ -47,6 +48,8 @@ def test_a_baseline_of_so_many_requests_bounds_its_p95_and_a_smaller_one_widens_
 @given(count=st.integers(149, 20_000))
 def test_the_rank_is_the_smallest_that_the_true_p95_exceeds_with_half_of_alpha(count: int):
     """By scipy's binomial distribution."""
+    from scipy import special
+
     rank = round(found_limit(count, 0.001).limit_ms / 2)
     assert special.bdtrc(rank - 1, count, 0.95) <= 0.0005 < special.bdtrc(rank - 2, count, 0.95)
 
@@ -54,6 +57,8 @@ def test_the_rank_is_the_smallest_that_the_true_p95_exceeds_with_half_of_alpha(c
 @given(count=st.integers(2, 3000), alpha=st.sampled_from([0.001, 0.01, 0.1]))
 def test_healthy_requests_exceed_the_share_with_half_of_alpha_at_most(count: int, alpha: float):
     """Exactly: the share of requests slower than the k-th of n has the distribution Beta(n - k + 1, k)."""
+    from scipy import special
+
     found = effective_limit(ranks(count), 1.0, alpha)
     assert found is not None
     rank = round(found.limit_ms)

@@ -100,7 +100,7 @@ def test_the_first_poll_gives_the_evidence_that_the_design_states():
     ]
     mean = sum(ratios) / 7
     assert math.exp(evidence.log_limit_evidence) == pytest.approx(mean / 2 + mean / 2 / HOUR, rel=1e-12)
-    gross = [((g / 0.25) ** 3 * ((1 - g) / 0.75) ** 17) ** 0.25 for g in (0.5, 0.75, 0.95)]
+    gross = [((g / 0.25) ** 3 * ((1 - g) / 0.75) ** 17) ** 0.23 for g in (0.5, 0.75, 0.95)]
     assert math.exp(evidence.log_gross_evidence) == pytest.approx(sum(gross) / 3 / (3 * HOUR), rel=1e-12)
     assert math.exp(test.log_threshold) == pytest.approx(4 / 0.03)
     assert evidence.describe() == f"evidence 10^{evidence.log10_evidence:.1f}, a breach takes 10^2.1"
@@ -114,7 +114,7 @@ def test_the_first_poll_gives_the_evidence_that_the_design_states():
 def test_the_expected_evidence_of_the_next_poll_is_at_most_that_of_now(limit, below, requests, seen):
     """Given any past, for any share at or below the limit: a poll adds at most what the change's statistic may grow.
 
-    The sum over all outcomes of a poll is exact. It covers the cap, and the quarter of gross failure.
+    The sum over all outcomes of a poll is exact. It covers the cap and gross failure.
     """
     test, share = ShareTest(limit, 0.01, 50), below * limit
     now = evidence_of(test, seen)
@@ -226,6 +226,11 @@ def test_a_total_outage_breaches_in_one_poll_at_10_a_second_and_in_60_s_at_one(r
     for alpha in (0.001, 0.01):
         breached = breach_of(ShareTest(LIMIT, alpha, HOUR), [(requests, requests)] * within_polls)
         assert 1 <= breached <= within_polls
+
+
+def test_two_batches_of_twenty_that_fail_as_one_are_no_outage_and_four_are():
+    test = ShareTest(LIMIT, 0.01, HOUR)
+    assert [breach_of(test, [(10, 0)] * 9 + [(20, 20)] * batches) for batches in (2, 4)] == [NEVER, 12]
 
 
 def test_gross_failure_decides_in_one_poll_only_where_failure_is_gross():

@@ -39,7 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "[GROSS_DISCOUNT * step for",
                 "[step for",
-                "Four failures of one cause count as one of gross failure.",
+                "Four failures of one cause count as less than one of gross failure.",
             ),
             (
                 "return max(self.log_limit_evidence, self.log_gross_evidence)",
@@ -120,8 +120,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/monitoring/test_rise_test.py",
         rows=(
             (
-                "steps = [min(CAP, self._log_ratio(rise * self.test.factor,",
-                "steps = [min(CAP, self._log_ratio(rise,",
+                "if treated_share <= factor * control_share:",
+                "if False:",
                 "A rise within the factor is no evidence.",
             ),
             (
