@@ -20,6 +20,9 @@ CAP = 1.5
 GROSS_MULTIPLE = 5.0
 GROSS_ALTERNATIVES = (0.5, 0.75, 0.95)
 GROSS_BELOW = 0.5
+GROSS_DISCOUNT = 0.23
+"""With 0.25, two batches of 20 requests that fail as one would breach a window of 30 minutes."""
+
 RISK = 0.05
 RECHECK = 30
 LAST_POLLS = 30
@@ -92,7 +95,7 @@ class Evidence:
         self._whole = np.ones_like(self._shift.restarting)
         gross = GROSS_MULTIPLE * limit
         if gross < GROSS_BELOW:
-            self._gross = _detector(gross, list(GROSS_ALTERNATIVES), math.inf, 0.25, self.windows)
+            self._gross = _detector(gross, list(GROSS_ALTERNATIVES), math.inf, GROSS_DISCOUNT, self.windows)
 
     def add(self, requests: Ints, bad: Ints) -> npt.NDArray[np.bool_]:
         """Add a poll of every window, and return in which the limit is breached."""

@@ -74,8 +74,7 @@ def draw_limits_s(bound: Bound, requests: int, windows: int, rng: np.random.Gene
 @cache
 def _tabulated() -> Floats:
     """Return the share that is slower than each of `_LN_S`."""
-    parts = [
-        share / 2 * np.asarray([math.erfc((ln_s - math.log(median_s)) / sigma / math.sqrt(2)) for ln_s in _LN_S])
-        for share, median_s, sigma in _PARTS
-    ]
+    from scipy import special  # noqa: PLC0415 - as in `bench.characteristic.binomial`
+
+    parts = [share * special.ndtr((math.log(median_s) - _LN_S) / sigma) for share, median_s, sigma in _PARTS]
     return np.asarray(sum(parts), float)

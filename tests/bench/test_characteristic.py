@@ -17,27 +17,11 @@ from bench.characteristic.worlds import DAY_S, Cluster, Latency, Streams, World,
 # Binomial tails, and the baseline's bound
 
 
-@pytest.mark.parametrize(
-    ("successes", "trials", "share"), [(0, 28, 0.1), (3, 120, 0.1), (9, 10, 0.95), (40, 900, 0.05)]
-)
-def test_a_tail_is_the_sum_of_its_probabilities(successes, trials, share):
-    exact = sum(math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(successes + 1))
+def test_the_tail_and_the_bound_are_those_of_their_definitions():
+    exact = sum(math.comb(120, k) * 0.1**k * 0.9 ** (120 - k) for k in range(4))
 
-    assert lower_tail(successes, trials, share) == pytest.approx(exact, rel=1e-9)
-
-
-def test_tails_are_computed_for_arrays_of_any_size():
-    tails = lower_tail([[0, 30], [28_000, 0]], [[28, 10], [300_000, 0]], 0.1)
-
-    assert tails[0] == pytest.approx([0.9**28, 1.0])
-    assert 0 < tails[1, 0] < 1e-33
-    assert tails[1, 1] == 1.0
-
-
-def test_the_bound_of_a_share_is_what_the_successes_do_not_exclude():
-    highest = upper_bound(1, 20, 0.005)
-
-    assert lower_tail(1, 20, highest) == pytest.approx(0.005, rel=1e-6)
+    assert lower_tail([3, 0], [120, 0], 0.1) == pytest.approx([exact, 1.0], rel=1e-9)
+    assert lower_tail(1, 20, upper_bound(1, 20, 0.005)) == pytest.approx(0.005, rel=1e-9)
 
 
 @pytest.mark.parametrize(("requests", "alpha"), [(104, 0.01), (149, 0.001)])
@@ -175,6 +159,12 @@ def test_one_poll_decides_only_where_nearly_everything_fails():
 
     assert first_breaches(*_stream((100, 95)), rule, until).tolist() == [1]
     assert first_breaches(*_stream((100, 40)), rule, until).tolist() == [0]
+
+
+def test_two_batches_that_fail_as_one_are_no_outage():
+    stream = _stream(*[(20, 20)] * 2)
+
+    assert first_breaches(*stream, Rule(0.05, 0.01, 360), np.array([2])).tolist() == [0]
 
 
 def test_a_limit_of_ten_per_cent_has_no_gross_failure():
