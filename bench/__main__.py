@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import alarms, emergency, precheck, reaction, reporting, window
+from bench import emergency, precheck, reaction, reporting, window
+from bench.characteristic import record
 from bench.table import Row, machine, markdown
 from rollout.plugin import gc_tuning
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         "c": lambda folder: window.measure(folder, options.polls),
         "d": lambda folder: reporting.measure(folder, options.reports, options.checks),
         "e": lambda folder: emergency.measure(folder, options.emergencies),
-        "f": lambda _folder: alarms.measure(options.windows),
+        "f": lambda _folder: record.measure(quick=options.quick),
     }
     # As in a run of the suite: the garbage collector does not scan the objects of the start-up.
     gc_tuning.is_over()
@@ -47,7 +48,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--reports", type=int, default=5, help="(d) pairs of reports")
     parser.add_argument("--checks", type=int, default=reporting.CHECKS, help="(d) rows of a report")
     parser.add_argument("--emergencies", type=int, default=10, help="(e) emergencies")
-    parser.add_argument("--windows", type=int, default=alarms.WINDOWS, help="(f) simulated windows of each world")
+    parser.add_argument("--quick", action="store_true", help="(f) a hundredth of the windows, and no documents")
     options = parser.parse_args(arguments)
     unknown = set(options.which) - set(ALL)
     if unknown:

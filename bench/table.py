@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+MET = {True: "yes", False: "NO", None: ""}
 _HEAD = ("", "what", "measured", "limit", "met")
 
 
@@ -32,8 +33,7 @@ class Row:
 
 def markdown(rows: Sequence[Row]) -> str:
     """Return the rows as a table that reads well on a terminal and in a document."""
-    words = {True: "yes", False: "NO", None: ""}
-    cells = [_HEAD, *((row.id, row.what, row.measured, row.limit, words[row.met]) for row in rows)]
+    cells = [_HEAD, *((row.id, row.what, row.measured, row.limit, MET[row.met]) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
     lines = [" | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in cells]
     lines.insert(1, " | ".join("-" * width for width in widths))

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bench import __main__ as bench
-from bench import alarms, precheck, reaction, reporting, window
+from bench import precheck, reaction, reporting, window
 from bench.table import Row, machine, markdown
 
 
@@ -54,21 +54,6 @@ def test_a_report_has_the_rows_that_it_is_measured_with(tmp_path):
     assert rows
     assert 30 <= int(rows[1]) < 80
     assert (tmp_path / "reports" / "r-1" / "report.html").is_file()
-
-
-def test_healthy_windows_are_quiet_and_twice_the_limit_is_noticed():
-    healthy, failing, slow, few = alarms.measure(windows=6)
-
-    assert (healthy.measured, healthy.met) == ("0 of 6", True)
-    assert failing.measured.startswith("6 of 6 fired, 6 of them MON-2; median ")
-    assert slow.measured.startswith("6 of 6 fired, 6 of them MON-3; median ")
-    assert few.met is None
-
-
-def test_a_trigger_that_does_not_fire_misses_the_limit():
-    row = alarms._detected("MON-2", "errors", [alarms.Ended(None, 1800.0, passed=True)] * 2)
-
-    assert (row.measured, row.met) == ("0 of 2 fired, 0 of them MON-2; none", False)
 
 
 @pytest.mark.parametrize(("met", "code"), [(True, 0), (None, 0), (False, 1)])
