@@ -16,6 +16,12 @@ WAIT, KEEP = "wait", "keep"
 """What happens to a change whose evidence cannot be written: it is kept once the evidence is written, or kept and
 reported."""
 
+ALPHA = 0.01
+"""The probability with which one trigger may falsely breach in one window."""
+
+WARN, BLOCK = "warn", "block"
+"""What happens where a window cannot tell twice a limit from the limit: it is shown, or PRE-2.5 fails."""
+
 WITHOUT_USERS = frozenset({"sandbox"})
 """The environments without users, in which a proof costs nothing and is executed unless the policy says otherwise."""
 
@@ -83,6 +89,8 @@ class Policy:
             not within `confirm_within_s`; ``keep`` keeps it, and names what is missing.
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
         separate_duties: whether the person who applies a change must be neither its author nor an approver (PRE-2.2).
+        alpha: the probability with which one trigger may breach in a window whose share is within its limit (MON-2).
+        power: ``warn`` or ``block`` where a window cannot tell twice a limit from the limit (PRE-2.5).
     """
 
     name: str
@@ -116,6 +124,8 @@ class Policy:
     prove_way_back: str = EXCEPT_RESTART
     on_missing_evidence: str = WAIT
     separate_duties: bool = False
+    alpha: float = ALPHA
+    power: str = WARN
 
 
 def usual(environment: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Any, TypeAlias
 
 from rollout.core.histogram import Histogram
+from rollout.core.policy import ALPHA
 from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.units import truncate
 from rollout.gateway.responses import Alert, Connection, ConnectionTest, Latency, Metrics
@@ -129,6 +130,8 @@ class Baseline:
         synthetic_p95_ms: P95 in ms of the synthetic requests, None if none succeeded.
         synthetic_samples: the number of latencies of that P95.
         synthetic_failures: how many synthetic requests failed.
+        synthetic_latencies_ms: the latencies of that P95, ascending; empty in journals of earlier versions.
+        users_histogram: the users' latencies, where their source has a histogram.
     """
 
     provider: str
@@ -139,15 +142,27 @@ class Baseline:
     synthetic_p95_ms: float | None = None
     synthetic_samples: int = 0
     synthetic_failures: int = 0
+    synthetic_latencies_ms: tuple[float, ...] = ()
+    users_histogram: Histogram | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the baseline as a dict of JSON types, for the journal."""
-        return asdict(self)
+        histogram = self.users_histogram
+        buckets = None if histogram is None else histogram.record()
+        return asdict(self) | {
+            "synthetic_latencies_ms": list(self.synthetic_latencies_ms),
+            "users_histogram": buckets,
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Baseline:
         """Return the baseline of a `record`; other keys, such as those that the journal adds, are ignored."""
-        return cls(**{key: record[key] for key in cls.__dataclass_fields__ if key in record})
+        known = {key: record[key] for key in cls.__dataclass_fields__ if key in record}
+        buckets = known.pop("users_histogram", None)
+        return cls(
+            **known | {"synthetic_latencies_ms": tuple(known.get("synthetic_latencies_ms", ()))},
+            users_histogram=None if buckets is None else Histogram.from_record(buckets),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +181,8 @@ class Context:
         log_unread_from_s: since when, in seconds of the window, a log command's lines were lost until the next call.
         control: the control group of a canary, which serves the rest of the requests; None where there is none.
         window_s: the length of the window in seconds; None where it is the scenario's.
+        alpha: the probability with which one trigger may breach in the rollout although its share is within the limit.
+        stages: among how many windows the rollout divides `alpha`: the stages of a canary.
     """
 
     change: ProviderChange
@@ -179,6 +196,8 @@ class Context:
     fallbacks_before: int = 0
     control: ProviderChange | None = None
     window_s: float | None = None
+    alpha: float = ALPHA
+    stages: int = 1
 
     @property
     def lasts_s(self) -> float:

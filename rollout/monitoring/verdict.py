@@ -40,6 +40,11 @@ class Verdict:
         span: the span of time that was judged, in words.
         at: when the deciding sample was taken, UTC, ISO 8601; empty before the first one.
         message: one sentence for the operator.
+        interval: the bounds that hold the true share at every poll of the window, with 95 % confidence: of failed
+            requests (MON-2), of requests slower than the limit (MON-3); None where no share is judged.
+        effective_limit: the limit in ms with the uncertainty of its baseline in it (MON-3); None elsewhere.
+        power: what this window can tell, one sentence; empty where no share is judged.
+        undecided: inconclusive, and more requests may decide it, so that the window goes on.
     """
 
     clause: str
@@ -51,6 +56,10 @@ class Verdict:
     span: str
     at: str
     message: str
+    interval: tuple[float, float] | None = None
+    effective_limit: float | None = None
+    power: str = ""
+    undecided: bool = False
 
     def record(self) -> dict[str, Any]:
         """Return the verdict as a dict of JSON types, for the journal."""

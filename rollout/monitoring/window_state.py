@@ -7,14 +7,19 @@ from datetime import UTC, datetime
 
 from rollout.changes.backup import recorded
 from rollout.context import RolloutContext
-from rollout.core.canary_stages import Stage
+from rollout.core.canary_stages import Stage, stages
 from rollout.core.clock import format_utc
+from rollout.core.policy import ALPHA
 from rollout.core.scenario import Scenario
 from rollout.gateway.responses import Latency, Metrics
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
 from rollout.monitoring.window import WindowState
+
+
+JUDGE = 2
+"""The rule that judges a window, kept with it: 2 is the test for shares; a window without a number had fixed counts."""
 
 
 def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | None = None) -> Context:
@@ -36,6 +41,8 @@ def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | No
         log_unread_from_s=_log_unread(record) if has_begun(record, stage) else (),
         control=None if stage is None or stage.is_all else previous,
         window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
+        alpha=float(record.opened.get("policy", {}).get("alpha", ALPHA)),
+        stages=1 if stage is None else len(stages(scenario)),
     )
 
 
@@ -65,7 +72,7 @@ def take_up_window(
             if stage is None
             else {"window_s": stage.lasts_s, "stage": stage.name}
         )
-        rollout.append(Kind.WINDOW, began_at=format_utc(began_at), **facts)
+        rollout.append(Kind.WINDOW, began_at=format_utc(began_at), judge=JUDGE, **facts)
         return WindowState(began_at, Aggregates(names))
     return WindowState(
         began_at=datetime.fromisoformat(record.window["began_at"]).astimezone(UTC),
