@@ -17,7 +17,6 @@ from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
 from rollout.monitoring.window import WindowState
 
-
 JUDGE = 2
 """The rule that judges a window, kept with it: 2 is the test for shares; a window without a number had fixed counts."""
 
