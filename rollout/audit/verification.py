@@ -131,8 +131,7 @@ def _examine_rollout(
         examination.unclaimed.append(f"{rollout}: no samples stand behind {', '.join(sorted(derived.unsampled))}")
     if derived.former:
         examination.unclaimed.append(
-            f"{rollout}: {', '.join(sorted(derived.former))} were judged by the rule of an earlier version, and are not "
-            "derived again"
+            f"{rollout}: an earlier version's rule judged {', '.join(sorted(derived.former))}, which are not derived again"
         )
 
 
