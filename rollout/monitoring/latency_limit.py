@@ -43,7 +43,8 @@ def baseline_limit(context: Context, source: str) -> LatencyLimit | None:
     """Return the limit of ``users`` or ``synthetic`` requests; None where there is no usable baseline.
 
     During a canary it is the control group's of the stage before, where that had as many requests as the precheck's
-    baseline; otherwise the precheck's. It is fixed when the window begins, because a limit that moves has no probability of a false breach.
+    baseline; otherwise the precheck's. It is fixed when the window begins, because a limit that moves has no known
+    probability of a false breach.
     """
     limits, base = context.monitor.limits, context.baseline
     if limits.p95_ms is not None:
