@@ -15,6 +15,7 @@ from rollout.gateway.responses import Latency, Metrics
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
+from rollout.monitoring.synthetic_pace import raise_pace
 from rollout.monitoring.window import WindowState
 
 JUDGE = 2
@@ -28,7 +29,7 @@ def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | No
         NotCleared: the journal holds no backup.
     """
     previous = recorded(record.backup).previous
-    return Context(
+    context = Context(
         change=scenario.activation or previous,
         previous=previous,
         monitor=scenario.monitor,
@@ -43,6 +44,7 @@ def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | No
         alpha=float(record.opened.get("policy", {}).get("alpha", ALPHA)),
         stages=1 if stage is None else len(stages(scenario)),
     )
+    return raise_pace(context, 1.0 if stage is None else stage.share)
 
 
 def _log_unread(record: RolloutRecord) -> tuple[float, ...]:
