@@ -1,7 +1,7 @@
 """What a window can tell, in one sentence beside a verdict (MON-2, MON-3).
 
 A window shows a share that breaches in it with a probability of 9 in 10 (`rollout.monitoring.power`). The sentences are
-asked for at every poll: their numbers are computed for requests and polls that are rounded down to two digits.
+asked for at every poll: their numbers are computed for requests and polls that are rounded down to three digits.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeGuard
 
 from rollout.core.histogram import Histogram
-from rollout.core.units import show_fraction
 from rollout.monitoring.effective_limit import factor_that_exceeds
 from rollout.monitoring.latency_limit import LatencyLimit
 from rollout.monitoring.power import (
@@ -26,7 +26,9 @@ from rollout.monitoring.share_test import Counted, ShareTest
 from rollout.monitoring.share_tests import LONGEST
 from rollout.monitoring.synthetic_pace import needed_requests
 
-_DIGITS = 2
+_DIGITS = 3
+_TOLERANCE = 1.01
+"""The smallest share is known no better than to one in a hundred (`rollout.monitoring.power`)."""
 
 
 def describe_power(context: Context, test: ShareTest, window: Counted) -> str:
@@ -39,7 +41,7 @@ def describe_power(context: Context, test: ShareTest, window: Counted) -> str:
     """
     requests = math.floor(window.requests)
     smallest = _smallest(context, test, window)
-    if smallest is not None and smallest <= 2.0 * test.limit:
+    if is_twice_shown(smallest, test):
         return describe_smallest_share(requests, test.limit, smallest)
     return describe_unseen(requests, needed_a_minute(context))
 
@@ -68,7 +70,7 @@ def describe_slower(context: Context, source: str, limit: LatencyLimit, smallest
     """
     factor, slowdown = context.monitor.limits.latency_factor, _slowdown(context, source, limit, smallest)
     if slowdown is None:
-        return f"P95 {limit.value_ms:.5g} ms from {show_fraction(math.ceil(smallest * 100) / 100)} slower requests"
+        return f"P95 {limit.value_ms:.5g} ms from {math.ceil(smallest * 100)} % slower requests"
     if limit.is_absolute:
         return f"P95 {limit.value_ms:.5g} ms from {_rounded_up(slowdown):g} x the baseline"
     return describe_smallest_factor(factor, factor * limit.value_ms / limit.named_ms, slowdown)
@@ -85,6 +87,11 @@ def shown_share(test: ShareTest, requests: int, polls: int) -> float | None:
     return _shown(test, requests, polls) if requests and polls else None
 
 
+def is_twice_shown(shown: float | None, test: ShareTest) -> TypeGuard[float]:
+    """Return whether a window shows twice the limit, of which `shown` is the smallest share that it shows."""
+    return shown is not None and shown <= 2.0 * test.limit
+
+
 def _smallest(context: Context, test: ShareTest, window: Counted) -> float | None:
     """Return the share of `shown_share` for a window so far; its polls are the test's, as far as it was watched."""
     polls = (test.polls - 1) / LONGEST * min(1.0, window.seconds / context.lasts_s)
@@ -94,7 +101,9 @@ def _smallest(context: Context, test: ShareTest, window: Counted) -> float | Non
 # The triggers of a window ask for the same numbers at poll after poll.
 @lru_cache(maxsize=512)
 def _shown(test: ShareTest, requests: int, polls: int) -> float | None:
-    return smallest_share(test, requests, polls)
+    found, twice = smallest_share(test, requests, polls), 2.0 * test.limit
+    # As many requests as twice the limit takes show twice the limit.
+    return twice if found is not None and twice < found <= _TOLERANCE * twice else found
 
 
 def _slowdown(context: Context, source: str, limit: LatencyLimit, smallest: float) -> float | None:
@@ -113,12 +122,12 @@ def _slowdown_of(histogram: Histogram, limit: LatencyLimit, smallest: float) -> 
 
 
 def _rounded_down(number: float) -> int:
-    """Return the whole number with two significant digits, rounded down."""
+    """Return the whole number with three significant digits, rounded down."""
     whole = math.floor(number)
     scale = int(10.0 ** max(0, len(str(whole)) - _DIGITS))
     return whole // scale * scale
 
 
 def _rounded_up(number: float) -> float:
-    digits = _DIGITS - 1 - math.floor(math.log10(number))
+    digits = 1 - math.floor(math.log10(number))
     return math.ceil(round(number * 10.0**digits, 9)) / 10.0**digits
