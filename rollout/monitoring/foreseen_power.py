@@ -135,9 +135,9 @@ class _Errors:
     def describe_unseen(self, traffic: UsersTraffic, price: float | None) -> str:
         """Return that twice the limit cannot be seen, by which requests, and what would show it."""
         has = traffic.words if self.users_requests is None else f"{self.users_requests:,} requests"
-        own = self.window.own_requests
-        more = describe_unseen(own, needed_a_minute(self.window.context), _more_usd(self.window.context, price))
-        return f"users: {has}; the suite's own, {more}"
+        context, own = self.window.context, self.window.own_requests
+        more = describe_unseen(own, needed_a_minute(context), _more_usd(context, price))
+        return f"users: {has}; the suite's own{'' if context.monitor.in_turn else ' (off)'}, {more}"
 
     def _describe(self, test: ShareTest, requests: int, shown: float | None) -> str:
         if is_twice_shown(shown, test):

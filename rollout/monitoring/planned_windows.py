@@ -107,7 +107,7 @@ def _too_short(window: PlannedWindow, fastest_s: float) -> Iterator[tuple[str, s
     words = (
         f"{_show(window)} has {window.users_polls} polls of users' requests (metrics_every "
         f"{show_duration(monitor.metrics_every_s)}); with fewer than {fewest} no number of requests shows twice the "
-        f"limit of {show_fraction(test.limit)} at alpha {test.alpha:g} (MON-2); lengthen it, or poll more often"
+        f"limit of {show_fraction(test.limit)} at alpha {test.alpha:.3g} (MON-2); lengthen it, or poll more often"
     )
     yield "window", words
 

@@ -123,9 +123,9 @@ def _slowdown_of(histogram: Histogram, limit: LatencyLimit, smallest: float) -> 
 
 def _rounded_down(number: float) -> int:
     """Return the whole number with three significant digits, rounded down."""
-    whole = math.floor(number)
-    scale = int(10.0 ** max(0, len(str(whole)) - _DIGITS))
-    return whole // scale * scale
+    floored = math.floor(number)
+    scale = int(10.0 ** max(0, len(str(floored)) - _DIGITS))
+    return floored // scale * scale
 
 
 def _rounded_up(number: float) -> float:
