@@ -1,0 +1,70 @@
+"""A verdict's numbers in words: the value with its confidence band, the limit with its baseline's uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from rollout.core.visible import on_one_line
+from rollout.monitoring.verdict import State, Verdict, show_ms, show_rate
+
+_DIGITS = 2
+_MOST_DECIMALS = 6
+_UNKNOWN: Mapping[str, Any] = {"limit": None, "samples": 0, "source": "", "span": "", "at": "", "message": ""}
+
+
+def read_verdict(body: Mapping[str, Any]) -> Verdict:
+    """Return the verdict of an entry; what the entry of an earlier version lacks has its default."""
+    known = {field.name: body[field.name] for field in fields(Verdict) if field.name in body}
+    bounds = known.get("interval")
+    interval = None if bounds is None else (float(bounds[0]), float(bounds[1]))
+    return Verdict(**{**_UNKNOWN, **known, "state": State(body["state"]), "interval": interval})
+
+
+def show_band(bounds: tuple[float, float]) -> str:
+    """Return the bounds of a share (0-1) in percent, two digits each: ``2.2-4.3 %``, ``0-0.17 %``, ``12-15 %``."""
+    low, high = (100 * bound for bound in bounds)
+    decimals = max(0, _DIGITS - 1 - math.floor(math.log10(high))) if high > 0 else 0
+    while decimals < _MOST_DECIMALS and low < high and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
+        decimals += 1
+    return f"{low:.{decimals if low else 0}f}-{high:.{decimals}f} %"
+
+
+def show_numbers(verdict: Verdict) -> tuple[str, str]:
+    """Return the value and the limit with their units."""
+    value, limit = verdict.value, verdict.limit
+    if not isinstance(limit, (int, float)):
+        return on_one_line(str(value)) if value is not None else "-", str(limit) if limit is not None else "-"
+    show, held = (show_ms, f"{limit:.5g} ms") if verdict.clause == "MON-3" else (show_rate, f"{limit * 100:g} %")
+    return (show(value, limit) if isinstance(value, (int, float)) else "-"), held
+
+
+def show_effective(verdict: Verdict) -> str:
+    """Return the effective limit, ``191 ms``; empty where there is none that differs from the limit."""
+    effective = verdict.effective_limit
+    shown = "" if effective is None else f"{effective:.5g} ms"
+    return "" if shown == show_numbers(verdict)[1] else shown
+
+
+def describe_band(verdict: Verdict) -> str:
+    """Return the confidence band: ``2.2-4.3 %``; of MON-3 that of the slower requests; empty where there is none."""
+    if verdict.interval is None:
+        return ""
+    return f"{show_band(verdict.interval)}{' slower' if verdict.clause == 'MON-3' else ''}"
+
+
+def describe_numbers(verdict: Verdict) -> str:
+    """Return value, band, limit and effective limit: ``3.1 % (2.2-4.3 %), limit 5 %``; empty without a value."""
+    if verdict.value is None:
+        return ""
+    value, limit = show_numbers(verdict)
+    band, effective = describe_band(verdict), show_effective(verdict)
+    parts = (f" ({band})" if band else "", f", limit {limit}", f" (effective {effective})" if effective else "")
+    return value + "".join(parts)
+
+
+def describe_basis(verdict: Verdict) -> str:
+    """Return which requests a number is from: ``from 1,800 of users; the window's 30 min``."""
+    return "; ".join(filter(None, (f"from {verdict.samples:,} of {verdict.source}", verdict.span)))
