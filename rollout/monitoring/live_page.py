@@ -14,8 +14,8 @@ from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
 from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.samples import Sample, SourceName
-from rollout.monitoring.verdict import State, Verdict, show_span
-from rollout.monitoring.verdict_text import describe_band, show_effective, show_numbers
+from rollout.monitoring.verdict import State, Verdict, show_interval, show_span
+from rollout.monitoring.verdict_text import is_of_the_window, show_effective, show_numbers
 
 TREND = 12
 WRAPPED_LINES = 5
@@ -306,9 +306,11 @@ def _row(cells: Sequence[str], columns: Columns) -> str:
 
 def _with_band(verdict: Verdict, columns: Columns) -> str:
     """Return the value, with its confidence band where the column has room for both; MON-3's band is of a share."""
-    value, band = show_numbers(verdict)[0], "" if verdict.clause == "MON-3" else describe_band(verdict)
-    both = f"{value} ({band})"
-    return both if band and _fits(both, columns) else value
+    value = show_numbers(verdict)[0]
+    if verdict.clause == "MON-3" or not is_of_the_window(verdict):
+        return value
+    both = f"{value} ({show_interval(verdict.interval).removesuffix(' %')})"
+    return both if verdict.interval and _fits(both, columns) else value
 
 
 def _limit(verdict: Verdict) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from rollout.core.visible import on_one_line
-from rollout.monitoring.verdict import State, Verdict, show_ms, show_rate
+from rollout.monitoring.verdict import State, Verdict, show_interval, show_ms, show_rate
 
-_DIGITS = 2
-_MOST_DECIMALS = 6
 _UNKNOWN: Mapping[str, Any] = {"limit": None, "samples": 0, "source": "", "span": "", "at": "", "message": ""}
 
 
@@ -21,15 +18,6 @@ def read_verdict(body: Mapping[str, Any]) -> Verdict:
     bounds = known.get("interval")
     interval = None if bounds is None else (float(bounds[0]), float(bounds[1]))
     return Verdict(**{**_UNKNOWN, **known, "state": State(body["state"]), "interval": interval})
-
-
-def show_band(bounds: tuple[float, float]) -> str:
-    """Return the bounds of a share (0-1) in percent, two digits each: ``2.2-4.3 %``, ``0-0.17 %``, ``12-15 %``."""
-    low, high = (100 * bound for bound in bounds)
-    decimals = max(0, _DIGITS - 1 - math.floor(math.log10(high))) if high > 0 else 0
-    while decimals < _MOST_DECIMALS and low < high and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
-        decimals += 1
-    return f"{low:.{decimals if low else 0}f}-{high:.{decimals}f} %"
 
 
 def show_numbers(verdict: Verdict) -> tuple[str, str]:
@@ -48,11 +36,17 @@ def show_effective(verdict: Verdict) -> str:
     return "" if shown == show_numbers(verdict)[1] else shown
 
 
+def is_of_the_window(verdict: Verdict) -> bool:
+    """Return whether the value is the whole window's, as its confidence band is, and not that of a stretch of it."""
+    return verdict.span.startswith("the window")
+
+
 def describe_band(verdict: Verdict) -> str:
     """Return the confidence band: ``2.2-4.3 %``; of MON-3 that of the slower requests; empty where there is none."""
     if verdict.interval is None:
         return ""
-    return f"{show_band(verdict.interval)}{' slower' if verdict.clause == 'MON-3' else ''}"
+    what = " slower" if verdict.clause == "MON-3" else ""
+    return f"{show_interval(verdict.interval)}{what}{'' if is_of_the_window(verdict) else ' over the window'}"
 
 
 def describe_numbers(verdict: Verdict) -> str:
