@@ -227,10 +227,9 @@ class Terminal(View):
 def _brief(verdict: Verdict) -> str:
     value, limit = show_numbers(verdict)
     band, effective = describe_band(verdict), show_effective(verdict)
-    against = ", ".join(
-        filter(None, (f"limit {limit}", effective and f"effective {effective}", f"n={verdict.samples}"))
-    )
-    numbers = f" {value} ({'; '.join(filter(None, (band, against)))})" if isinstance(verdict.value, float) else ""
+    against = [f"limit {limit}", *([f"effective {effective}"] if effective else []), f"n={verdict.samples}"]
+    words = "; ".join(filter(None, (band, ", ".join(against))))
+    numbers = f" {value} ({words})" if isinstance(verdict.value, float) else ""
     return f"{verdict.clause} {verdict.state}{numbers}"
 
 

@@ -82,7 +82,7 @@ def verdict(
         ("Why", closed["why"]),
         ("Not decided", describe_unfinished(record)),
         ("Would have decided it", what_would_decide(record)),
-        *describe_shares(record).items(),
+        *(describe_shares(record).items() if record.breach is None else ()),
         *(("NOT GREEN", exception) for exception in record.exceptions),
         *_rollback_parts(rollout, record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
         ("NOT DOCUMENTED", "; ".join(undocumented)),
