@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from rollout.core.visible import on_one_line
+from rollout.monitoring.samples import SourceName
 from rollout.monitoring.verdict import State, Verdict, show_interval, show_ms, show_rate
 
 _UNKNOWN: Mapping[str, Any] = {"limit": None, "samples": 0, "source": "", "span": "", "at": "", "message": ""}
@@ -60,5 +61,6 @@ def describe_numbers(verdict: Verdict) -> str:
 
 
 def describe_basis(verdict: Verdict) -> str:
-    """Return which requests a number is from: ``from 1,800 of users; the window's 30 min``."""
-    return "; ".join(filter(None, (f"from {verdict.samples:,} of {verdict.source}", verdict.span)))
+    """Return which requests a number is from: ``from 1,800 requests of users; the window's 30 min``."""
+    whose = "of the suite's own requests" if verdict.source == SourceName.SYNTHETIC else f"requests of {verdict.source}"
+    return "; ".join(filter(None, (f"from {verdict.samples:,} {whose}", verdict.span)))
