@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
-from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_within
+from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_judgeable, is_within
 from rollout.monitoring.share_tests import own_error_test, users_error_test
 from rollout.monitoring.verdict import (
     State,
@@ -29,12 +29,11 @@ def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
     are enough. A breach by either is a breach, but synthetic failures do not breach while users are served well over
     the short span.
     """
-    monitor = context.monitor
+    monitor, limit = context.monitor, context.monitor.limits.error_rate
+    if not is_judgeable(limit):
+        return _no_data("MON-2", "users", limit, f"no number of requests shows whether {limit * 100:g} % is exceeded")
     users = _Errors("users", aggregates.users.stream, users_error_test(context), monitor.min_requests)
     own = _Errors("synthetic", aggregates.requests.errors, own_error_test(context), monitor.min_samples)
-    limit = monitor.limits.error_rate
-    if not users.test.is_judgeable:
-        return _no_data("MON-2", "users", limit, f"no number of requests shows whether {limit * 100:g} % is exceeded")
     asked = (users,) if users.served_well(monitor.short_span_s) else (users, own)
     breached = next((each for each in asked if each.is_breached), None)
     decides = breached or next((each for each in (users, own) if each.is_enough), None)

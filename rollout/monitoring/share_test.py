@@ -69,7 +69,7 @@ class ShareTest:
     @property
     def is_judgeable(self) -> bool:
         """Return whether requests can show that the limit is exceeded; otherwise the verdict is *no data*."""
-        return 0.0 < self.limit < UNJUDGEABLE_FROM
+        return is_judgeable(self.limit)
 
     @property
     def alternatives(self) -> tuple[float, ...]:
@@ -211,6 +211,11 @@ def is_within(part: Counted, limit: float) -> bool:
     if not part.requests or part.failures / part.requests > limit:
         return False
     return excludes_twice_the_limit(part.requests, part.failures, limit)
+
+
+def is_judgeable(limit: float) -> bool:
+    """Return whether requests can show that a share is above the limit; False for a limit that is no number."""
+    return 0.0 < limit < UNJUDGEABLE_FROM
 
 
 def fewest_requests(limit: float) -> int:
