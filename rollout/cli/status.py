@@ -27,7 +27,7 @@ from rollout.journal.records import records
 from rollout.monitoring.hold import of_record
 from rollout.reporting.time_in_effect import effect_of
 from rollout.reporting.timeline import clock
-from rollout.reporting.window_end import describe_end, what_would_decide
+from rollout.reporting.window_end import describe_end, what_it_could_tell
 
 _COLUMNS = ("since", "rollout", "state", "change", "target", "by", "why")
 
@@ -161,7 +161,7 @@ def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]
         "hold": _held(record),
         "why": (record.closed or {}).get("why"),
         "ended": describe_end(record, record.decision) or None,
-        "decides": what_would_decide(record) or None,
+        "power": what_it_could_tell(record) or None,
         "next": None if case is None else f"rollout {'recover' if case.stranded else f'abort {record.id}'}",
     }
 

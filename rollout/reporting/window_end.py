@@ -1,4 +1,4 @@
-"""How the window of a rollout ended: by a breach, or inconclusive to its end, and what would have decided it."""
+"""How the window of a rollout ended: by a breach, or inconclusive to its end, and what its requests could tell."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def describe_unfinished(record: RolloutRecord) -> str:
     return ", ".join(f"{state} to the end ({', '.join(clauses)})" for state, clauses in groups if clauses)
 
 
-def what_would_decide(record: RolloutRecord) -> str:
-    """Return what each inconclusive verdict's window could have told; empty where no verdict says it."""
+def what_it_could_tell(record: RolloutRecord) -> str:
+    """Return what the window's requests could tell, or what would tell it; empty where nothing was left undecided."""
     return "; ".join(f"{each.clause}: {each.power}" for each in unfinished(record) if each.power)
 
 
@@ -74,7 +74,7 @@ def describe_share(verdict: Verdict) -> str:
 def record_end(record: RolloutRecord, decision: Decision | None) -> dict[str, Any]:
     """Return how the window ended as JSON types, for the change record.
 
-    ``ended`` in words, ``inconclusive`` as rows of clause, state, message and what would have decided it, and
+    ``ended`` in words, ``inconclusive`` as rows of clause, state, message and power (what the window could tell), and
     ``verdicts``: clause -> the entry of its verdict at the end.
     """
     left = unfinished(record)

@@ -23,7 +23,7 @@ from rollout.journal.replay import REPLAYED, replay
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.rendering import render
 from rollout.reporting.timings import class_of, moments, seconds
-from rollout.reporting.window_end import describe_unfinished, unfinished, what_would_decide
+from rollout.reporting.window_end import describe_unfinished, unfinished, what_it_could_tell
 
 INDEX = "index.html"
 
@@ -51,7 +51,7 @@ class Line:
         word: the verdict.
         why: the deciding value and its limit.
         trigger: the clause that decided; empty where none did.
-        ended: that nothing decided, and what would have; empty where something did.
+        ended: what was not decided at the window's end, and what the window could tell; empty where it was decided.
         took: from its opening to its closing; empty while it is open.
         back_after: from the decision to roll back to the entry that shows the change gone; empty where none does.
         class_: the class of the change: ``standard``, ``normal`` or ``emergency``.
@@ -157,8 +157,8 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
 
 
 def _ended(record: RolloutRecord) -> str:
-    left, missing = describe_unfinished(record), what_would_decide(record)
-    return f"{left}; what would have decided it: {missing}" if missing else left
+    left, missing = describe_unfinished(record), what_it_could_tell(record)
+    return f"{left}; the window could tell: {missing}" if missing else left
 
 
 def _took(record: RolloutRecord) -> str:
