@@ -10,7 +10,6 @@ from rollout.monitoring.verdict import State, Verdict
 from tests.monitoring.test_live_view import HEADING, MANY, lines_of, moving, probe
 from tests.support.forks import ROOT
 
-
 WINDOW = "the window's 11 min 13 s"
 
 
