@@ -18,7 +18,7 @@ from rollout.engine.session import Session
 from rollout.journal.record import EVIDENCE_OWED, Decision, RolloutRecord
 from rollout.monitoring.live_page import truncate_line
 from rollout.plugin.terminal_text import guard, guard_logs
-from rollout.reporting.window_end import describe_unfinished, what_it_could_tell
+from rollout.reporting.window_end import describe_ending, unfinished, what_it_could_tell
 
 LEFT_OUT = "left out by "
 """Begins, behind `NOT RUN`, the reason of a clause whose check an option left out."""
@@ -186,8 +186,8 @@ class RolloutReporter(TerminalReporter):
 
 def _undecided(record: RolloutRecord) -> Iterator[str]:
     """Yield what was inconclusive to the window's end, and what the window could tell."""
-    if words := describe_unfinished(record):
-        yield f"not decided: {words}"
+    if unfinished(record) and (words := describe_ending(record)):
+        yield f"ended: {words}"
     if words := what_it_could_tell(record):
         yield f"it could tell: {words}"
 

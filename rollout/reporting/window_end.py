@@ -42,6 +42,11 @@ def describe_end(record: RolloutRecord, decision: Decision | None) -> str:
     return f"{word}: {left}" if left else ""
 
 
+def describe_ending(record: RolloutRecord) -> str:
+    """Return how a closed rollout ended in words; of one that was not rolled back, what was not decided."""
+    return describe_end(record, record.decision) or describe_unfinished(record)
+
+
 def describe_unfinished(record: RolloutRecord) -> str:
     """Return ``inconclusive to the end (MON-2)``, with what had no data; empty where nothing was left undecided."""
     found = unfinished(record)

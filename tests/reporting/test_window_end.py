@@ -135,7 +135,7 @@ def test_the_report_and_the_summary_answer_what_was_not_decided(journaled: Journ
     story = journaled.story
     standing, clauses = verdict(story, ""), outcomes(story)
     answers = facts(story, standing, clauses)
-    assert answers["Not decided"] == LEFT
+    assert answers["Ended"] == f"rolled back: {LEFT}"
     assert answers["It could tell"] == f"MON-2: {POWER}"
     assert answers["Judged"].startswith(f"MON-2 inconclusive: {NUMBERS}; MON-3 holding: {SLOWER}")
     assert 'class="verdict undecided"' in banner(story, standing, answers, [])
@@ -185,7 +185,7 @@ def test_the_draft_of_the_post_mortem_blames_no_breach(journaled: JournaledRollo
 def test_the_message_says_what_was_not_decided(journaled: JournaledRollout) -> None:
     record = journaled.rollout.record()
     body = messages.verdict(journaled.rollout, record, record.closed or {}, "read it").body
-    assert f"\nNot decided: {LEFT}\nIt could tell: MON-2: {POWER}\nMON-2: inconclusive: {NUMBERS}\n" in body
+    assert f"\nEnded: rolled back: {LEFT}\nIt could tell: MON-2: {POWER}\nMON-2: inconclusive: {NUMBERS}\n" in body
 
 
 def test_the_status_tells_it_apart_from_a_breach(journaled: JournaledRollout) -> None:
