@@ -7,7 +7,7 @@ are switched off, three percentiles in a row that have no request in common are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rollout.monitoring.aggregates import Aggregates
@@ -23,7 +23,6 @@ from rollout.monitoring.verdict import (
     _at,
     _no_data,
     describe_stretch,
-    percentile,
     share_interval,
     show_interval,
     show_ms,
@@ -91,6 +90,14 @@ class _Latencies:
             return State.INCONCLUSIVE, window
         stretch = self.perhaps.stretch()
         return (State.HOLDING, window) if is_within(stretch, share) else (State.INCONCLUSIVE, stretch)
+
+
+def nearest_rank(ordered: Sequence[float]) -> float:
+    """Return the P95 of the sorted, non-empty `ordered`: it is above a limit exactly if more than 5 % of them are.
+
+    An interpolated one may be above the limit although exactly 5 % are: such a window would hold with a P95 above it.
+    """
+    return ordered[-(-95 * len(ordered) // 100) - 1]
 
 
 def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
@@ -194,7 +201,7 @@ def _own_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latenc
         limit=limit,
         test=own_latency_test(context, limit.share, is_absolute=limit.is_absolute),
         least=max(context.monitor.min_samples, fewest_requests(limit.share)),
-        p95_ms=percentile(latencies),
+        p95_ms=nearest_rank(latencies),
     )
 
 
@@ -205,7 +212,7 @@ def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
     message = _describe(decides, shown)
     if state is State.INCONCLUSIVE:
         message += f", {_why_undecided(decides, share)}"
-    if decides.source != "users":
+    if decides.source != "users" and state is not State.BREACHED:
         message += "; these decide, because there is no histogram of enough users' requests"
     return Verdict(
         clause="MON-3",

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from rollout.gateway.responses import Connection
+from rollout.gateway.responses import Connection, Metrics
 from rollout.monitoring.live_page import ROWS, Heading, Page
 from rollout.monitoring.live_view import Log, Terminal, View, view_for
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State, Verdict
 from tests.support.clocks import SimulatedClock
-from tests.support.windows import FakeGateway, context, history, metrics, sample
+from tests.support.windows import FakeGateway, bucketed, context, history, sample
 
 HEADING = Heading(
     rollout="20261123-120000-openai",
@@ -67,13 +67,19 @@ def terminal_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def verdicts(errors: int = 1, requests: int = 100) -> tuple[Verdict, ...]:
+    """Return the verdicts of a minute with so many requests in six polls, whose P95 is 120 ms."""
+    fast = [requests * tick / 6 * 13.25 / 14 for tick in range(7)]
+    polls = bucketed(*((10.0 * tick, (fast[tick], *[requests * tick / 6] * 2)) for tick in range(7)))
     seen = history(
-        sample("metrics", 0, metrics(0, p95_ms=None)),
-        sample("metrics", 60, metrics(requests, errors, p95_ms=120.0)),
+        *(replace(poll, reading=counted(poll.reading, requests, errors, tick)) for tick, poll in enumerate(polls)),
         sample("status", 60, Connection("connected")),
         sample("alerts", 60, ()),
     )
     return judge(seen, context(), 60.0)
+
+
+def counted(reading: Any, requests: int, errors: int, tick: int) -> Metrics:
+    return replace(reading, total_requests=requests * tick // 6, failed_requests=errors * tick // 6)
 
 
 def probe(at_s: float = 50.0, *, alive: bool = True) -> Sample:
@@ -109,7 +115,7 @@ def test_the_page_says_everything_a_person_needs() -> None:
         "MON-3   holding      120 ms              200 ms               100 users",
         "MON-4   holding      none                none                   1 alerts",
         "MON-5   no data      -                   none                   0 4 sources",
-        "MON-6   inconclusive 0 of 4 failed       3 in a row/20%         4 4 sources",
+        "MON-6   inconclusive 0 of 9 failed       3 in a row/20%         9 4 sources",
         "trend: the last 12 values, lowest ▁, highest █; last step + up, - down, = same",
         "MON-5: none of the sources that would report something was seen",
         "MON-6: not seen once: fallbacks, log, synthetic, operator",
@@ -360,8 +366,8 @@ def test_a_wide_page_names_every_source_and_keeps_its_columns() -> None:
 
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_breach_is_shown_in_a_whole_sentence(width: int) -> None:
-    sentence = "MON-2: error rate 12.0 % over the window's 1 min (12 of 100 requests) is above 5 %"
-    assert sentence in " ".join(lines_of(page(errors=12), width))
+    sentence = "MON-2: error rate 50.0 % (33.8-66.2 %) over the window's 1 min (50 of 100 requests) is above 5 %"
+    assert sentence in " ".join(lines_of(page(errors=50), width))
 
 
 def test_the_trend_shows_where_a_number_goes() -> None:
@@ -473,8 +479,8 @@ def test_the_line_of_the_minute_says_that_nothing_is_to_do() -> None:
 
 
 def test_a_log_gets_a_line_when_the_verdict_of_a_trigger_changes() -> None:
-    sentence = "error rate 12.0 % over the window's 1 min (12 of 100 requests) is above 5 %"
-    assert logged((1.0, verdicts()), (2.0, verdicts(errors=12))) == [f"MON-2 holding → breached: {sentence}"]
+    sentence = "error rate 50.0 % (33.8-66.2 %) over the window's 1 min (50 of 100 requests) is above 5 %"
+    assert logged((1.0, verdicts()), (2.0, verdicts(errors=50))) == [f"MON-2 holding → breached: {sentence}"]
 
 
 def test_a_trigger_that_gathers_data_is_no_news() -> None:
