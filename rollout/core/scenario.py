@@ -238,12 +238,13 @@ class Monitor:
         log_every_s: pace at which the log is read on.
         synthetic_every_s: pace of the suite's own requests.
         way_back_every_s: pace at which the previous provider's connection is tested.
-        short_span_s: the shorter span over which MON-2 and MON-3 judge.
+        short_span_s: the span over which users who are served well now keep failures of the suite's own requests from
+            being a breach (MON-2); the chart's curves show it.
         limits: where the triggers fire.
-        min_requests: fewer requests than this in the window are no data; half as many failures are a breach, if the
-            rate is above the limit (MON-2).
-        min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3); a fifth as many
-            failures of the suite's own requests, three at least, are a breach, if the rate is above the limit (MON-2).
+        min_requests: users' requests decide whether MON-2 holds from so many on, and from enough to exclude twice the
+            limit (29 at 5 %); a breach does not wait for them.
+        min_samples: the suite's own requests decide about MON-2, and latencies about MON-3, from so many on; the
+            baseline has at least so many (PRE-5.4). A breach does not wait for them.
         dark_in_a_row: so many failed polls of one source in a row are MON-6.
         dark_share: a larger share of failed polls of one source in total is MON-6.
         on_no_data: source -> ``extend`` (notify, give the source as long again and extend the window by that, once) or
@@ -286,16 +287,6 @@ class Monitor:
     on_no_data: Mapping[str, str] = field(default_factory=dict)
     synthetic: SyntheticPower | None = None
     baseline_requests: int | None = None
-
-    @property
-    def breach_failures(self) -> int:
-        """How many failed requests of users a breach takes (MON-2): by chance a few are above any limit."""
-        return max(1, self.min_requests // 2)
-
-    @property
-    def breach_own_failures(self) -> int:
-        """How many failed requests of the suite's own a breach takes; few, because an outage must be found soon."""
-        return max(3, self.min_samples // 5)
 
     @property
     def in_turn(self) -> tuple[Probe, ...]:
