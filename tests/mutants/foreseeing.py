@@ -101,8 +101,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/monitoring/test_power_report.py",
         rows=(
             (
-                "min(1.0, window.seconds / context.lasts_s)",
-                "1.0",
+                "* min(1.0, watched / LONGEST)",
+                "/ LONGEST",
                 "What a window can tell so far has the polls that were watched so far.",
             ),
             (
