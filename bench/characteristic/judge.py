@@ -176,8 +176,8 @@ def first_held(requests: Ints, bad: Ints, limit: float, window_polls: int) -> In
 def is_holding(made: Ints, failed: Ints, limit: float) -> npt.NDArray[np.bool_]:
     """Return which windows hold now.
 
-    The estimate of the whole window is at or below the limit, and twice the limit is excluded for the whole window and
-    for its last stretch: five minutes or 120 requests, the longer.
+    For the whole window and for its last stretch (five minutes or 120 requests, the longer), the estimate is at or
+    below the limit, and twice the limit is excluded.
 
     Args:
         made: the requests up to each poll, from zero on, of shape (polls + 1, windows).
@@ -190,6 +190,7 @@ def is_holding(made: Ints, failed: Ints, limit: float) -> npt.NDArray[np.bool_]:
     columns = np.arange(total.size)
     last, last_bad = total - made[start, columns], total_bad - failed[start, columns]
     holds = (total_bad / np.maximum(total, 1) <= limit) & (lower_tail(total_bad, total, 2 * limit) <= RISK)
+    holds &= last_bad / np.maximum(last, 1) <= limit
     return np.asarray(holds & (lower_tail(last_bad, last, 2 * limit) <= RISK))
 
 
