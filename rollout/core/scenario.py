@@ -213,6 +213,10 @@ class Probe:
     max_tokens: int = 16
 
 
+AT_MOST = 2.0
+"""All extensions together, for an unavailable source, unwatched time and undecided verdicts, at most double it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Monitor:
     """The bake time and what is polled in it; the defaults are the procedure's.
@@ -283,6 +287,11 @@ class Monitor:
         if self.probes is not None:
             return self.probes
         return (Probe(self.prompt, Expectation(contains=self.expect)),)
+
+    @property
+    def at_most_s(self) -> float:
+        """How long the change is watched at most: a window goes on where a verdict is undecided (`AT_MOST`)."""
+        return AT_MOST * self.window_s
 
     @property
     def planned_synthetic(self) -> int:

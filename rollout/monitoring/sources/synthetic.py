@@ -154,7 +154,8 @@ def promise(monitor: Monitor) -> str:
         )
     tokens = max(probe.max_tokens for probe in monitor.in_turn)
     return (
-        f"{monitor.planned_synthetic} in {monitor.window_s:g} s, {monitor.synthetic_at_most} at most, each answer at "
+        f"{monitor.planned_synthetic} in {monitor.window_s:g} s, twice as many in a window that goes on, "
+        f"{monitor.synthetic_at_most} at most, each answer at "
         f"most {tokens} tokens: {monitor.synthetic_at_most * tokens:,} tokens of answers at most. Before the change "
         f"{monitor.min_samples} more measure the baseline. Each is tagged X-Synthetic"
     )
