@@ -25,7 +25,7 @@ from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.verdict import Verdict
 from rollout.monitoring.window import OnOverrun, OnUnavailable, watch
 from rollout.monitoring.window_result import WindowResult, WindowState
-from rollout.monitoring.window_state import has_begun, take_up_window, trigger_context
+from rollout.monitoring.window_state import control_latencies, has_begun, take_up_window, trigger_context
 
 _QUIET = frozenset({SourceName.OPERATOR, SourceName.LOG})
 """Sources of which a poll without a finding gets no entry: only their findings are evidence."""
@@ -60,13 +60,14 @@ def run_window(
         JournalError: a sample cannot be recorded.
     """
     record, began_s = rollout.record(), rollout.clock.monotonic()
-    known, hold_decision = trigger_context(rollout.scenario, record, stage), HoldDecision(rollout)
+    known = trigger_context(rollout.scenario, record, stage, control_latencies(rollout, record, stage))
+    hold_decision = HoldDecision(rollout)
     memory = dict(record.pauses[-1]["memory"]) if record.pauses else {}
     if not has_begun(record, stage):
         # A stage has a control group of its own.
         memory.pop(SourceName.CONTROL, None)
     with open_sources(rollout, known, hold_decision, memory) as sources:
-        state = take_up_window(rollout, record, [source.name for source in sources], stage, later_s)
+        state = take_up_window(rollout, record, [source.name for source in sources], stage, known, later_s)
         if record.extension is not None and has_begun(record, stage):
             view.extended(Extension.from_record(record.extension))
         pages = (page, page_overrun)

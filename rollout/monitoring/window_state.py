@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from rollout.changes.backup import recorded
@@ -22,8 +23,16 @@ JUDGE = 2
 """The rule that judges a window, kept with it: 2 is the test for shares; a window without a number had fixed counts."""
 
 
-def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | None = None) -> Context:
-    """Return the context of the triggers, from scenario and journal; `stage` is the canary's.
+def trigger_context(
+    scenario: Scenario, record: RolloutRecord, stage: Stage | None = None, control_ms: Sequence[float] | None = None
+) -> Context:
+    """Return the context of the triggers, from scenario and journal.
+
+    Args:
+        scenario: the scenario.
+        record: the rollout.
+        stage: the stage of a canary; None where the change is made all at once.
+        control_ms: the latencies of the control group before this window; None where the journal's window has them.
 
     Raises:
         NotCleared: the journal holds no backup.
@@ -43,6 +52,7 @@ def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | No
         window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
         alpha=float(record.opened.get("policy", {}).get("alpha", ALPHA)),
         stages=1 if stage is None else len(stages(scenario)),
+        control_latencies_ms=tuple((record.window or {}).get("control_ms", ()) if control_ms is None else control_ms),
     )
 
 
@@ -61,8 +71,27 @@ def counters_before(record: RolloutRecord) -> Metrics | None:
     return None if body is None else Metrics(**{**body, "latency": Latency(**body["latency"])})
 
 
+def control_latencies(rollout: RolloutContext, record: RolloutRecord, stage: Stage | None) -> tuple[float, ...]:
+    """Return the latencies in ms of the control group before a stage begins, ascending: of the stage before.
+
+    A stage that an earlier call has begun keeps those that it began with: its latency limit does not move.
+    """
+    if stage is None or record.window is None or not record.pauses:
+        return ()
+    if has_begun(record, stage):
+        return tuple(record.window.get("control_ms", ()))
+    samples = rollout.journal.entries(rollout.id, Kind.SAMPLE)
+    before = replay_samples(samples, record, record.pauses[-1]["sources"])
+    return tuple(before.control_requests.latencies(math.inf))
+
+
 def take_up_window(
-    rollout: RolloutContext, record: RolloutRecord, names: Iterable[str], stage: Stage | None, later_s: float
+    rollout: RolloutContext,
+    record: RolloutRecord,
+    names: Iterable[str],
+    stage: Stage | None,
+    known: Context,
+    later_s: float,
 ) -> WindowState:
     """Return the state of the window; one that no earlier call has paused begins now, with an entry in the journal.
 
@@ -71,20 +100,11 @@ def take_up_window(
         record: the rollout as the journal has it.
         names: the sources that the window expects.
         stage: the stage of a canary, whose window it is; None where the change was made all at once.
+        known: the context of its triggers.
         later_s: the watched time of the stages after it, in seconds, for which the change window must be open too.
     """
     if record.window is None or not has_begun(record, stage):
-        began_at = rollout.clock.now()
-        lasts_s = rollout.scenario.monitor.window_s if stage is None else stage.lasts_s
-        obstacle = find_obstacle(rollout.scenario, rollout.target, began_at, AT_MOST * lasts_s + later_s)
-        facts = {
-            "window_s": lasts_s,
-            **({} if stage is None else {"stage": stage.name}),
-            "extends": not obstacle,
-            **({"obstacle": obstacle} if obstacle else {}),
-        }
-        rollout.append(Kind.WINDOW, began_at=format_utc(began_at), judge=JUDGE, **facts)
-        return WindowState(began_at, Aggregates(names), extends=not obstacle)
+        return _begin_window(rollout, names, stage, known, later_s)
     return WindowState(
         began_at=datetime.fromisoformat(record.window["began_at"]).astimezone(UTC),
         aggregates=replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names),
@@ -93,6 +113,25 @@ def take_up_window(
         extended_s=record.pauses[-1].get("extended_s", 0.0),
         extends=record.window.get("extends", False),
     )
+
+
+def _begin_window(
+    rollout: RolloutContext, names: Iterable[str], stage: Stage | None, known: Context, later_s: float
+) -> WindowState:
+    began_at = rollout.clock.now()
+    obstacle = find_obstacle(rollout.scenario, rollout.target, began_at, AT_MOST * known.lasts_s + later_s)
+    facts = {} if stage is None else {"stage": stage.name, "control_ms": list(known.control_latencies_ms)}
+    if obstacle:
+        facts["obstacle"] = obstacle
+    rollout.append(
+        Kind.WINDOW,
+        began_at=format_utc(began_at),
+        judge=JUDGE,
+        window_s=known.lasts_s,
+        extends=not obstacle,
+        **facts,
+    )
+    return WindowState(began_at, Aggregates(names), extends=not obstacle)
 
 
 def has_begun(record: RolloutRecord, stage: Stage | None) -> bool:
