@@ -126,11 +126,12 @@ def _apply_progress(record: RolloutRecord, entry: Entry) -> None:
             record.pauses = (*record.pauses, body)
         case Kind.WINDOW:
             record.window = {**body, "seq": entry.seq}
-            record.pauses = ()
+            record.pauses, record.verdicts = (), {}
         case Kind.VERDICT:
             # A window that is judged is no longer paused.
             record.pauses = ()
             record.breach = body if body["decided"] else record.breach
+            record.verdicts[body["clause"]] = body
             if body.get("stage"):
                 record.judged.setdefault(body["stage"], {})[body["clause"]] = body
         case Kind.STEP:
