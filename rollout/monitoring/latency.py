@@ -46,6 +46,7 @@ class _Latencies:
         least: the requests that it takes to judge.
         p95_ms: P95 in ms over the window; with `is_above`, it is above that.
         how: how the P95 was determined, in words.
+        own: how many of the suite's own requests a histogram of users has counted too; users' alone must be enough.
     """
 
     source: str
@@ -57,10 +58,15 @@ class _Latencies:
     p95_ms: float
     is_above: bool = False
     how: str = ""
+    own: int = 0
 
     @property
     def whose(self) -> str:
         return "users'" if self.source == "users" else "the suite's own"
+
+    @property
+    def requests(self) -> float:
+        return max(0.0, self.slower.window.requests - self.own)
 
     @property
     def is_known(self) -> bool:
@@ -68,7 +74,7 @@ class _Latencies:
 
     @property
     def is_enough(self) -> bool:
-        return self.slower.window.requests >= self.least
+        return self.requests >= self.least
 
     @property
     def is_breached(self) -> bool:
@@ -156,8 +162,7 @@ def _why_no_p95(aggregates: Aggregates, context: Context, found: list[_Latencies
             "slower than the limit by chance; raise monitor.baseline_requests"
         )
     return " and ".join(
-        f"{each.slower.window.requests:.0f} of {each.whose} requests were timed and {each.least} are needed"
-        for each in judgeable
+        f"{each.requests:.0f} of {each.whose} requests were timed and {each.least} are needed" for each in judgeable
     )
 
 
@@ -182,7 +187,8 @@ def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Late
         perhaps=stream.perhaps,
         limit=limit,
         test=users_latency_test(context, limit.share, is_absolute=limit.is_absolute),
-        least=max(context.monitor.min_samples, fewest_requests(limit.share)) + own,
+        least=max(context.monitor.min_samples, fewest_requests(limit.share)),
+        own=aggregates.requests.count(part.from_s, part.to_s),
         p95_ms=quantile.seconds * 1000,
         is_above=quantile.at_least,
         how=how,
