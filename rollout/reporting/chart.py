@@ -266,21 +266,22 @@ def _label_lines(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
 
 
 def _mark_extension(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
-    """Mark where a window that went on would have ended."""
-    planned_s = bake.monitor.window_s
-    if not goes_on(bake):
-        return
-    for axes in panels:
-        axes.axvline(planned_s / scale, color="#555555", linewidth=1.0, linestyle="--", zorder=3)
-    panels[-1].text(
-        planned_s / scale,
-        1.02,
-        f"the window goes on after {show_span(planned_s)}",
-        transform=panels[-1].get_xaxis_transform(),
-        ha="center",
-        va="bottom",
-        fontsize=8,
-    )
+    """Mark each moment at which an undecided window went on, or the planned end of one that went on otherwise."""
+    moments = bake.extended_at_s or ([bake.monitor.window_s] if goes_on(bake) else [])
+    for moment in moments:
+        for axes in panels:
+            axes.axvline(moment / scale, color="#555555", linewidth=1.0, linestyle="--", zorder=3)
+    if moments:
+        why = "undecided: " if bake.extended_at_s else ""
+        panels[-1].text(
+            moments[0] / scale,
+            1.02,
+            f"{why}the window goes on after {show_span(moments[0])}",
+            transform=panels[-1].get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+        )
 
 
 def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:

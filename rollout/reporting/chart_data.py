@@ -37,6 +37,7 @@ class Bake:
         baseline: None where none was measured.
         samples: the bodies of the journal's samples, in order.
         verdicts: clause id -> the body of its verdict at the window's end.
+        extended_at_s: when the window was undecided and went on, in its seconds.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Bake:
     baseline: Baseline | None
     samples: Sequence[Mapping[str, Any]]
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extended_at_s: Sequence[float] = ()
 
     def of(self, source: str) -> list[Mapping[str, Any]]:
         """Return one source's samples; beside a canary, without the requests that the control group had."""
@@ -183,8 +185,9 @@ def effective_limit(bake: Bake, source: str) -> float | None:
     """
     verdict, limit = bake.verdicts.get("MON-3", {}), latency_limit(bake, source)
     effective = verdict.get("effective_limit") if verdict.get("source") == source else None
-    is_same = effective is None or (limit is not None and f"{effective:.0f}" == f"{limit:.0f}")
-    return None if is_same else float(effective)
+    if effective is None or (limit is not None and f"{effective:.0f}" == f"{limit:.0f}"):
+        return None
+    return float(effective)
 
 
 def _spans(bake: Bake, source: str) -> Iterator[tuple[float, Span, Span]]:

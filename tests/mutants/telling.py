@@ -119,8 +119,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ENDS,
         rows=(
             (
-                "            record.pauses, record.verdicts = (), {}",
-                "            record.pauses = ()",
+                "            record.pauses, record.extension, record.verdicts = (), None, {}",
+                "            record.pauses, record.extension = (), None",
                 "A window begins without the verdicts of the one before.",
             ),
         ),

@@ -142,3 +142,10 @@ def test_what_was_not_watched_and_where_a_window_went_on_is_marked(tmp_path: Pat
     assert "4 min 10 s not watched" in found
     assert "the window goes on after 3 min 20 s" in found
     assert "a → b · watched for 5 min 10 s, planned: 3 min 20 s" in found
+
+
+def test_each_moment_at_which_an_undecided_window_went_on_is_marked(tmp_path: Path) -> None:
+    window = bake(*HEALTHY, monitor=Monitor(window_s=2.0), extended_at_s=[2.0, 3.0])
+    svg = draw(window, tmp_path / "bake.svg")
+    assert "undecided: the window goes on after 2 s" in words(svg)
+    assert svg.read_text(encoding="utf-8").count('stroke: #555555"/>') == 2 * 3, "each in every panel"
