@@ -47,7 +47,8 @@ def describe_band(verdict: Verdict) -> str:
     if verdict.interval is None:
         return ""
     what = " slower" if verdict.clause == "MON-3" else ""
-    return f"{show_interval(verdict.interval)}{what}{'' if is_of_the_window(verdict) else ' over the window'}"
+    where = "" if is_of_the_window(verdict) else " over the window"
+    return f"{show_interval(verdict.interval)}{what}{where}"
 
 
 def describe_numbers(verdict: Verdict) -> str:

@@ -21,6 +21,7 @@ from rollout.monitoring.users_requests import of_users
 from rollout.monitoring.verdict import P95, percentile
 
 _BOUNDS = 150
+_LONGER = 0.01
 _MISSED = 3
 """A gap is longer than this many intervals between two polls of the metrics."""
 
@@ -36,6 +37,7 @@ class Bake:
         baseline: None where none was measured.
         samples: the bodies of the journal's samples, in order.
         verdicts: clause id -> the body of its verdict at the window's end.
+        extended_at_s: when the window was undecided and went on, in its seconds.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Bake:
     baseline: Baseline | None
     samples: Sequence[Mapping[str, Any]]
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extended_at_s: Sequence[float] = ()
 
     def of(self, source: str) -> list[Mapping[str, Any]]:
         """Return one source's samples; beside a canary, without the requests that the control group had."""
@@ -176,9 +179,15 @@ def baseline_p95_ms(bake: Bake, source: str) -> float | None:
 
 
 def effective_limit(bake: Bake, source: str) -> float | None:
-    """Return the limit in ms with the baseline's uncertainty in it, where MON-3 judged this source by it."""
-    verdict = bake.verdicts.get("MON-3", {})
-    return verdict.get("effective_limit") if verdict.get("source") == source else None
+    """Return the limit in ms with the baseline's uncertainty in it, where MON-3 judged this source by it.
+
+    None where it reads like the limit: its line would lie on the limit's.
+    """
+    verdict, limit = bake.verdicts.get("MON-3", {}), latency_limit(bake, source)
+    effective = verdict.get("effective_limit") if verdict.get("source") == source else None
+    if effective is None or (limit is not None and f"{effective:.0f}" == f"{limit:.0f}"):
+        return None
+    return float(effective)
 
 
 def _spans(bake: Bake, source: str) -> Iterator[tuple[float, Span, Span]]:
@@ -233,6 +242,11 @@ def state_spans(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], st
         else:
             found.append((begin, end, now))
     return found
+
+
+def goes_on(bake: Bake) -> bool:
+    """Return whether the window was longer than planned, by what a picture shows."""
+    return bake.watched_s >= bake.monitor.window_s + max(SHOWN_S, bake.watched_s * _LONGER)
 
 
 def gaps(bake: Bake) -> list[tuple[float, float]]:

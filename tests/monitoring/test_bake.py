@@ -23,8 +23,9 @@ from rollout.monitoring.live_page import Heading
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window import WindowResult, watch
+from rollout.monitoring.window import watch
 from rollout.monitoring.window_outcome import IN_PROGRESS, Window
+from rollout.monitoring.window_result import WindowResult
 from rollout.monitoring.window_state import replay_samples, trigger_context
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import rollout_in

@@ -24,8 +24,9 @@ from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from rollout.monitoring.sources.registry import gateway_sources
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window import WindowResult, watch
+from rollout.monitoring.window import watch
 from rollout.monitoring.window_outcome import IN_PROGRESS, Window
+from rollout.monitoring.window_result import WindowResult
 from rollout.reporting.html.story import _window
 from tests.support.canaries import NEW, OLD, TARGET, CanaryLab
 

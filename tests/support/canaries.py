@@ -37,7 +37,7 @@ from rollout.monitoring.canary import watch_stages
 from rollout.monitoring.live_page import Heading
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.samples import Baseline
-from rollout.monitoring.window import WindowResult
+from rollout.monitoring.window_result import WindowResult
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import rollout_in
 from tests.support.windows import metrics
