@@ -162,7 +162,7 @@ def _why_no_p95(aggregates: Aggregates, context: Context, found: list[_Latencies
             f"the baseline has {limit.requests} requests, so few that {limit.share * 100:.0f} % of the requests may be "
             "slower than the limit by chance; raise monitor.baseline_requests"
         )
-    return " and ".join(
+    return "; ".join(
         f"{each.requests:.0f} of {each.whose} requests were timed and {each.least} are needed" for each in judgeable
     )
 

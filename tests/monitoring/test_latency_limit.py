@@ -36,7 +36,7 @@ def test_the_limit_is_a_multiple_of_a_latency_that_the_baselines_p95_hardly_exce
     assert expected is not None
     assert found.value_ms == expected.limit_ms > found.named_ms == pytest.approx(2098.1)
     assert (found.share, found.requests) == (0.05, 1000)
-    assert found.why == "2 x baseline 1049 ms, effective 2.03 x with the uncertainty of its 1000 requests"
+    assert found.why == "2 x baseline 1049 ms, effective 2.04 x with the uncertainty of its 1000 requests"
 
 
 def test_a_small_baseline_widens_the_share() -> None:

@@ -49,7 +49,7 @@ def test_the_last_stretch_is_the_longer_of_five_minutes_and_120_requests() -> No
 
 def test_the_latest_seconds_are_the_newest_polls_that_cover_them() -> None:
     made = stream((10, 10, 0), (2, 10, 5))
-    assert made.latest(15.0) == Counted(20.0, 20.0, 10.0)
+    assert made.latest(20.0) == made.latest(15.0) == Counted(20.0, 20.0, 10.0)
     assert made.latest(1000.0) == Counted(120.0, 120.0, 10.0)
     assert ShareStream().latest(60.0) == Counted(0.0, 0.0, 0.0)
 
