@@ -71,11 +71,12 @@ MONITOR: Mapping[str, Bound] = {
     ),
     "confirm_after": Bound(30 * _SECOND, "a provider that is down would keep its traffic for longer"),
     "p95": Bound(60_000.0, "no user waits for longer, so MON-3 could never fire", show=_latency),
-    "min_requests": Bound(1_000, "MON-2 would wait for half as many failures", show=_count),
+    "min_requests": Bound(1_000, "users' requests would hardly ever decide about MON-2", show=_count),
     "min_samples": Bound(200, "MON-3 would have no data in most windows", show=_count),
     "dark_in_a_row": Bound(10, "a source that is unavailable would be waited for", show=_count),
     "dark_share": Bound(0.5, "a source that mostly fails shows nothing", show=show_fraction),
     "stable_polls": Bound(20, "a rollback would not end", 2, "one poll is no sign of stability (RBK-4.2)", _count),
+    "baseline_requests": Bound(2_000, "every request costs money, and they are sent one after another", show=_count),
     "synthetic_at_most": Bound(20_000, "every request costs money", show=_count),
 }
 """Keys of ``monitor:``; `p95` in milliseconds, other durations in seconds."""

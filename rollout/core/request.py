@@ -20,6 +20,7 @@ ABOUT = "/sandbox/about"
 """The path at which an embedded gateway describes itself."""
 
 _WHERE_IT_CAME_FROM = ("file", "source")
+_LATER_IN_A_MONITOR = ("synthetic", "baseline_requests")
 _LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s")
 
 
@@ -95,6 +96,10 @@ class Request:
         startup_s = self.target.startup_s_of(None)
         found["changes"] = [_change(change, startup_s) for change in found["changes"]]
         found["rollback_to"] = _change(found["rollback_to"], startup_s)
+        monitor = found["monitor"]
+        found["monitor"] = {
+            key: value for key, value in monitor.items() if key not in _LATER_IN_A_MONITOR or value is not None
+        }
         return found
 
     def _target(self) -> dict[str, Any]:

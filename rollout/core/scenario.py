@@ -218,6 +218,20 @@ AT_MOST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class SyntheticPower:
+    """How much the suite's own requests of a window have to show; their pace follows from it.
+
+    Attributes:
+        power: the probability, 0-1, with which a provider that fails at twice the limit breaches (MON-2).
+        usd_at_most: the most that the synthetic requests may cost in US dollars, all extensions included, by the price
+            under `usd_per_1k_tokens`; None states no bound but `synthetic_at_most`.
+    """
+
+    power: float
+    usd_at_most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Monitor:
     """The bake time and what is polled in it; the defaults are the procedure's.
 
@@ -228,12 +242,13 @@ class Monitor:
         log_every_s: pace at which the log is read on.
         synthetic_every_s: pace of the suite's own requests.
         way_back_every_s: pace at which the previous provider's connection is tested.
-        short_span_s: the shorter span over which MON-2 and MON-3 judge.
+        short_span_s: the span over which users who are served well now keep failures of the suite's own requests from
+            being a breach (MON-2); the chart's curves show it.
         limits: where the triggers fire.
-        min_requests: fewer requests than this in the window are no data; half as many failures are a breach, if the
-            rate is above the limit (MON-2).
-        min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3); a fifth as many
-            failures of the suite's own requests, three at least, are a breach, if the rate is above the limit (MON-2).
+        min_requests: users' requests decide whether MON-2 holds from so many on, and from enough to exclude twice the
+            limit (29 at 5 %); a breach does not wait for them.
+        min_samples: the suite's own requests decide about MON-2, and latencies about MON-3, from so many on; the
+            baseline has at least so many (PRE-5.4). A breach does not wait for them.
         dark_in_a_row: so many failed polls of one source in a row are MON-6.
         dark_share: a larger share of failed polls of one source in total is MON-6.
         on_no_data: source -> ``extend`` (notify, give the source as long again and extend the window by that, once) or
@@ -247,6 +262,10 @@ class Monitor:
         error_pattern: a log line of level ERROR or worse that matches this pattern is MON-5; None watches for none.
         probes: the synthetic requests, sent in turn; None sends `prompt` and expects `expect`, empty sends none.
         synthetic_at_most: a window sends so many synthetic requests at most (their cost is capped with `max_tokens`).
+        synthetic: as many synthetic requests as show twice the limit of failed requests with this probability, at
+            least those of `synthetic_every_s`; None sends those of `synthetic_every_s`.
+        baseline_requests: so many requests of the suite's own measure the baseline (PRE-5.4), at least `min_samples`;
+            None sends `min_samples`.
     """
 
     window_s: float = 30 * MINUTE_S
@@ -270,16 +289,8 @@ class Monitor:
     probes: tuple[Probe, ...] | None = None
     synthetic_at_most: int = 2000
     on_no_data: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def breach_failures(self) -> int:
-        """How many failed requests of users a breach takes (MON-2): by chance a few are above any limit."""
-        return max(1, self.min_requests // 2)
-
-    @property
-    def breach_own_failures(self) -> int:
-        """How many failed requests of the suite's own a breach takes; few, because an outage must be found soon."""
-        return max(3, self.min_samples // 5)
+    synthetic: SyntheticPower | None = None
+    baseline_requests: int | None = None
 
     @property
     def in_turn(self) -> tuple[Probe, ...]:
@@ -287,6 +298,11 @@ class Monitor:
         if self.probes is not None:
             return self.probes
         return (Probe(self.prompt, Expectation(contains=self.expect)),)
+
+    @property
+    def planned_baseline(self) -> int:
+        """How many requests of the suite's own measure the baseline, unless three in a row fail."""
+        return max(self.min_samples, self.baseline_requests or 0) if self.in_turn else 0
 
     @property
     def at_most_s(self) -> float:

@@ -222,6 +222,7 @@ class RolloutRecord:
             for (`due`, None once the rollout is closed); None where everything could be.
         owed: open obligation of this rollout -> until when (`rollout.approvals.obligations`).
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
+        verdicts: clause -> the body of its verdict at the end of the last window that has ended.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
         trail: every outcome of these steps, in order.
@@ -259,6 +260,7 @@ class RolloutRecord:
     evidence: Mapping[str, Any] | None = None
     owed: dict[str, str] = field(default_factory=dict)
     judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+    verdicts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     trail: list[Mapping[str, Any]] = field(default_factory=list)

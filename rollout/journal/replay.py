@@ -128,11 +128,12 @@ def _apply_progress(record: RolloutRecord, entry: Entry) -> None:
             record.extension = body
         case Kind.WINDOW:
             record.window = {**body, "seq": entry.seq}
-            record.pauses, record.extension = (), None
+            record.pauses, record.extension, record.verdicts = (), None, {}
         case Kind.VERDICT:
             # A window that is judged is no longer paused.
             record.pauses, record.extension = (), None
             record.breach = body if body["decided"] else record.breach
+            record.verdicts[body["clause"]] = body
             if body.get("stage"):
                 record.judged.setdefault(body["stage"], {})[body["clause"]] = body
         case Kind.STEP:

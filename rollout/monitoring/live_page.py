@@ -15,7 +15,8 @@ from rollout.gateway.responses import ConnectionTest
 from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.extension import Extension
 from rollout.monitoring.samples import LATE_S, Sample, SourceName
-from rollout.monitoring.verdict import State, Verdict, show_ms, show_rate, show_span
+from rollout.monitoring.verdict import State, Verdict, show_interval, show_span
+from rollout.monitoring.verdict_text import is_of_the_window, show_effective, show_numbers
 
 TREND = 12
 WRAPPED_LINES = 5
@@ -23,6 +24,7 @@ NARROW = 80
 ROWS = 24
 BLOCKS = "▁▂▃▄▅▆▇█"
 LEGEND = f"trend: the last {TREND} values, lowest {BLOCKS[0]}, highest {BLOCKS[-1]}; last step + up, - down, = same"
+BANDS = "in brackets: 95 % band of the value; limit with its baseline's uncertainty"
 ELSEWHERE = "see below"
 """Stands for a value that is wider than its column: the trigger's message says it in full."""
 
@@ -225,7 +227,9 @@ class Page:
             return " yet: no trigger is judged yet"
         pending = self._clauses(State.INCONCLUSIVE, State.NO_DATA)
         if pending:
-            return f" yet: what does not hold at the end is rolled back ({pending})"
+            open_ = ", ".join(verdict.clause for verdict in self.verdicts if verdict.undecided)
+            more = f"more requests may decide {open_}; " if open_ else ""
+            return f" yet: {more}what does not hold at the end is rolled back ({pending})"
         alive = f", and {self.heading.previous} is alive" if is_alive(self.rollback_probe) else ""
         return f": every trigger holds{alive}"
 
@@ -260,18 +264,20 @@ class Page:
         names = ("trigger", "state", "value", "limit", "n", "trend/source")
         yield Line(_row(names, columns), "", Rank.HEADER)
         for verdict in self.verdicts:
-            value, limit = show_numbers(verdict)
+            value = show_numbers(verdict)[0]
             cells = (
                 verdict.clause,
                 verdict.state,
-                value if _fits(value, columns) else ELSEWHERE,
-                limit,
+                _with_band(verdict, columns) if _fits(value, columns) else ELSEWHERE,
+                _limit(verdict),
                 f"{verdict.samples:,}",
                 self.trend(verdict.clause) or _shown_sources(verdict.source, columns.last),
             )
             rank = Rank.HOLDING if verdict.state is State.HOLDING else Rank.ATTENTION
             yield Line(_row(cells, columns), _STYLES[verdict.state], rank)
         yield Line(LEGEND, "", Rank.LEGEND)
+        if any(verdict.interval or show_effective(verdict) for verdict in self.verdicts):
+            yield Line(BANDS, "", Rank.LEGEND)
 
     def _message_lines(self, verdict: Verdict, columns: Columns, width: int) -> list[Line]:
         """Return the message of a trigger that needs attention, does not hold, or has a wider value than its column."""
@@ -282,21 +288,15 @@ class Page:
             rank = Rank.REASON
         else:
             return []
-        return _wrapped(f"{verdict.clause}: {verdict.message}", _STYLES[verdict.state], width, rank)
+        lines = _wrapped(f"{verdict.clause}: {verdict.message}", _STYLES[verdict.state], width, rank)
+        if verdict.power and verdict.state is not State.BREACHED:
+            lines += _wrapped(f"{verdict.clause} can tell: {verdict.power}", "", width, Rank.REASON)
+        return lines
 
 
 def is_alive(probe: Sample | None) -> bool:
     """Return whether the latest connection test of the previous provider succeeded."""
     return probe is not None and isinstance(probe.reading, ConnectionTest) and probe.reading.succeeded
-
-
-def show_numbers(verdict: Verdict) -> tuple[str, str]:
-    """Return the value and the limit with their units."""
-    value, limit = verdict.value, verdict.limit
-    if not isinstance(limit, float):
-        return on_one_line(str(value)) if value is not None else "-", str(limit) if limit is not None else "-"
-    show, held = (show_rate, f"{limit * 100:g} %") if verdict.clause == "MON-2" else (show_ms, f"{limit:.5g} ms")
-    return (show(value, limit) if isinstance(value, float) else "-"), held
 
 
 def to_seconds(text: str) -> str:
@@ -312,7 +312,7 @@ def truncate_line(text: str, width: int) -> str:
 
 def _columns(width: int, verdicts: Sequence[Verdict]) -> Columns:
     """Return the columns for so many characters a line; a limit is never cut, and takes room from the values."""
-    limit = max([14, *(len(show_numbers(verdict)[1]) for verdict in verdicts)])
+    limit = max([14, *(len(_limit(verdict)) for verdict in verdicts)])
     spare = max(0, width - NARROW)
     value = max(len(ELSEWHERE), 33 - limit + spare // 3)
     return Columns(value, limit, samples=9, last=14 + spare - spare // 3)
@@ -322,6 +322,21 @@ def _row(cells: Sequence[str], columns: Columns) -> str:
     clause, state, value, limit, samples, last = cells
     numbers = f"{value:<{columns.value}} {limit:<{columns.limit}} {samples:>{columns.samples}}"
     return f"{clause:<7} {state:<12} {numbers} {last}".rstrip()
+
+
+def _with_band(verdict: Verdict, columns: Columns) -> str:
+    """Return the value, with its confidence band where the column has room for both; MON-3's band is of a share."""
+    value = show_numbers(verdict)[0]
+    if verdict.clause == "MON-3" or not is_of_the_window(verdict):
+        return value
+    both = f"{value} ({show_interval(verdict.interval).removesuffix(' %')})"
+    return both if verdict.interval and _fits(both, columns) else value
+
+
+def _limit(verdict: Verdict) -> str:
+    """Return the limit, with the effective one in brackets where it differs: ``200 (272) ms``."""
+    limit, effective = show_numbers(verdict)[1], show_effective(verdict)
+    return f"{limit.removesuffix(' ms')} ({effective.removesuffix(' ms')}) ms" if effective else limit
 
 
 def _fits(value: str, columns: Columns) -> bool:

@@ -13,9 +13,10 @@ from rollout.core.clock import Clock, format_utc
 from rollout.core.visible import on_one_line
 from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.extension import Extension
-from rollout.monitoring.live_page import BLOCKS, Heading, Page, is_alive, show_numbers, truncate_line
+from rollout.monitoring.live_page import BLOCKS, Heading, Page, is_alive, truncate_line
 from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_span
+from rollout.monitoring.verdict_text import describe_band, show_effective, show_numbers
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -249,7 +250,10 @@ class Terminal(View):
 
 def _brief(verdict: Verdict) -> str:
     value, limit = show_numbers(verdict)
-    numbers = f" {value} (limit {limit}, n={verdict.samples})" if isinstance(verdict.value, float) else ""
+    band, effective = describe_band(verdict), show_effective(verdict)
+    against = [f"limit {limit}", *([f"effective {effective}"] if effective else []), f"n={verdict.samples}"]
+    words = "; ".join(filter(None, (band, ", ".join(against))))
+    numbers = f" {value} ({words})" if isinstance(verdict.value, float) else ""
     return f"{verdict.clause} {verdict.state}{numbers}"
 
 

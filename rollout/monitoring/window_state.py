@@ -17,6 +17,7 @@ from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.extension import find_obstacle
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
+from rollout.monitoring.synthetic_pace import raise_pace
 from rollout.monitoring.window_result import WindowState
 
 JUDGE = 2
@@ -38,7 +39,7 @@ def trigger_context(
         NotCleared: the journal holds no backup.
     """
     previous = recorded(record.backup).previous
-    return Context(
+    context = Context(
         change=scenario.activation or previous,
         previous=previous,
         monitor=scenario.monitor,
@@ -52,8 +53,10 @@ def trigger_context(
         window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
         alpha=float(record.opened.get("policy", {}).get("alpha", ALPHA)),
         stages=1 if stage is None else len(stages(scenario)),
+        share=1.0 if stage is None else stage.share,
         control_latencies_ms=tuple((record.window or {}).get("control_ms", ()) if control_ms is None else control_ms),
     )
+    return raise_pace(context)
 
 
 def _log_unread(record: RolloutRecord) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from rollout.gateway import manual_commands
 from rollout.journal.record import RolloutRecord
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.timings import effect_of, entries_of, moments, seconds
+from rollout.reporting.window_end import describe_ending, describe_shares, what_it_could_tell
 
 LONGEST_SUBJECT = 150
 A_PERSON_IS_NEEDED = "A PERSON IS NEEDED"
@@ -79,6 +80,9 @@ def verdict(
     commands = closed["commands"]
     parts = [
         ("Why", closed["why"]),
+        ("Ended", describe_ending(record)),
+        ("It could tell", what_it_could_tell(record)),
+        *(describe_shares(record).items() if record.breach is None else ()),
         *(("NOT GREEN", exception) for exception in record.exceptions),
         *_rollback_parts(rollout, record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
         ("NOT DOCUMENTED", "; ".join(undocumented)),

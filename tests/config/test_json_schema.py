@@ -40,12 +40,13 @@ LEFT_TO_LOADING = {
     # Keys and lists that do not fit together.
     *("scenario/changes-twice", "scenario/environment-changes-nothing", "scenario/environment-of-an-activation"),
     *("scenario/metrics-slower-than-window", "scenario/probes-above-their-cap", "scenario/probes-cap-too-low"),
+    *("scenario/baseline-smaller-than-min-samples", "scenario/power-without-probes"),
     *("scenario/probes-beside-expectation", "scenario/probes-off-with-expectation"),
     *("scenario/rollback-of-no-activation", "scenario/rollback-to-itself", "scenario/strategy-of-no-activation"),
     *("scenario/strategy-stages", "scenario/strategy-with-a-restart", "scenario/strategy-without-stages"),
     *("scenario/waiver-by-its-author", "target/contradictions", "target/staging", "policy/review-dates"),
     # The settings of the embedded gateway, which has a reader of its own.
-    "scenario/sandbox-setting-refused",
+    *("scenario/sandbox-setting-refused", "scenario/sandbox-faults-refused"),
     # What the target, its policy or the bounds of sanity do not accept.
     *("scenario/canary-shorter-than-policy", "scenario/canary-too-long", "scenario/canary-without-weights"),
     *("scenario/class-standard-in-production", "scenario/high-risk-at-once", "scenario/looser-than-production"),

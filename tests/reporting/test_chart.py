@@ -8,35 +8,10 @@ from typing import Any
 
 import pytest
 
-from rollout.core.scenario import Limits, Monitor
-from rollout.monitoring.samples import Baseline, SourceName
+from rollout.core.scenario import Monitor
 from rollout.reporting.chart import draw
-from rollout.reporting.chart_data import Bake, error_rates, gaps, latencies, latency_limit, state_spans
-
-BASELINE = Baseline("ollama", users_p95_ms=70.0, users_samples=80, synthetic_p95_ms=75.0, synthetic_samples=20)
-
-
-def at(second: float) -> str:
-    return f"2026-11-23T12:00:{second:06.3f}Z"
-
-
-def sample(source: str, second: float, **body: Any) -> dict[str, Any]:
-    return {"source": source, "at_s": second, "at": at(second), **body}
-
-
-def metrics(second: float, total: int, failed: int, p95_ms: float | None = 60.0) -> dict[str, Any]:
-    body = {} if p95_ms is None else {"p95_ms": p95_ms}
-    return sample("metrics", second, total=total, failed=failed, samples=total, **body)
-
-
-def bake(*samples: dict[str, Any], monitor: Monitor | None = None, **parts: Any) -> Bake:
-    parts = {"baseline": BASELINE, **parts}
-    return Bake("TITLE", "a → b", monitor or Monitor(min_requests=20, min_samples=3), samples=samples, **parts)
-
-
-def breach(clause: str = "MON-2", **parts: Any) -> dict[str, dict[str, Any]]:
-    verdict = {"clause": clause, "decided": True, "at": at(4), "value": 0.25, "limit": 0.05, "watched_s": 4.0}
-    return {clause: {**verdict, **parts}}
+from rollout.reporting.chart_data import Bake
+from tests.reporting.test_chart_data import LATENCY, at, bake, breach, judged, metrics, sample, slices
 
 
 def words(svg: Path) -> list[str]:
@@ -59,68 +34,6 @@ HEALTHY = (
 )
 
 
-# What it shows
-
-
-def test_the_error_rate_is_counted_in_the_window_and_not_since_the_gateway_began() -> None:
-    curve = error_rates(bake(metrics(0, 1000, 0), metrics(5, 1040, 10)), "users")
-    assert curve.values == [0.25]
-
-
-def test_the_error_rate_is_the_worse_of_the_last_minutes_and_the_window() -> None:
-    """As MON-2 judges: neither an old outage nor a new one is hidden by the other span."""
-    samples = [metrics(second, second * 10, min(second, 10) * 5) for second in range(0, 41, 5)]
-    old = error_rates(bake(*samples, monitor=Monitor(short_span_s=10.0)), "users")
-    assert old.values[-1] == 50 / 400
-    samples = [metrics(second, second * 10, max(0, second - 30) * 5) for second in range(0, 41, 5)]
-    new = error_rates(bake(*samples, monitor=Monitor(short_span_s=10.0)), "users")
-    assert new.values[-1] == 0.5
-
-
-def test_a_span_with_too_few_requests_does_not_decide_while_the_other_has_enough() -> None:
-    failing = [sample("synthetic", second, ok=second < 4, latency_ms=9.0) for second in range(6)]
-    curve = error_rates(bake(*failing, monitor=Monitor(short_span_s=1.0, min_samples=5)), "synthetic")
-    assert curve.values[-1] == pytest.approx(2 / 6)
-    assert curve.enough == [False] * 4 + [True] * 2
-
-
-def test_too_few_requests_are_marked_as_too_few() -> None:
-    curve = error_rates(bake(metrics(0, 0, 0), metrics(1, 19, 1), metrics(2, 20, 1)), "users")
-    assert curve.enough == [False, True]
-
-
-def test_the_suites_own_requests_have_a_rate_of_their_own() -> None:
-    curve = error_rates(bake(*(sample("synthetic", s, ok=s != 2, latency_ms=9.0) for s in range(4))), "synthetic")
-    assert curve.values == [0, 0, pytest.approx(1 / 3), 0.25]
-    assert curve.enough == [False, False, True, True]
-
-
-def test_a_failed_poll_is_a_gap_and_no_zero() -> None:
-    gap = sample("metrics", 2, error="timed out")
-    seen = bake(metrics(0, 0, 0), metrics(1, 30, 3), gap, metrics(3, 60, 6), sample("synthetic", 2, error="no answer"))
-    assert error_rates(seen, "users").at_s == [1, 3]
-    assert latencies(seen, "users").at_s == [0, 1, 3]
-    assert error_rates(seen, "synthetic").at_s == []
-
-
-def test_p95_that_the_gateway_does_not_know_is_not_drawn() -> None:
-    assert latencies(bake(metrics(0, 30, 0, None)), "users").at_s == []
-
-
-def test_each_source_is_compared_with_its_own_baseline() -> None:
-    assert latency_limit(bake(), "users") == 140.0
-    assert latency_limit(bake(), "synthetic") == 150.0
-    assert latency_limit(bake(monitor=Monitor(limits=Limits(p95_ms=99.0))), "users") == 99.0
-    assert latency_limit(bake(baseline=None), "users") is None
-
-
-def test_states_last_until_the_next_poll_and_equal_ones_are_one_span() -> None:
-    states = ("connected", "connected", "offline", "connected")
-    polls = [sample("status", second, status=state) for second, state in enumerate(states)]
-    found = state_spans(bake(*polls, metrics(5, 1, 0)), SourceName.STATUS, lambda each: str(each["status"]))
-    assert found == [(0, 2, "connected"), (2, 3, "offline"), (3, 5.0, "connected")]
-
-
 # The file
 
 
@@ -132,7 +45,8 @@ def test_the_chart_is_written_as_svg_and_png(tmp_path: Path) -> None:
 
 
 def test_the_chart_names_limits_baseline_breach_and_both_kinds_of_requests(tmp_path: Path) -> None:
-    svg = draw(bake(*HEALTHY, verdicts=breach()), tmp_path / "bake.svg")
+    ended = breach(span="the last 4 s", interval=[0.041, 0.36])
+    svg = draw(bake(*HEALTHY, verdicts=ended), tmp_path / "bake.svg")
     found = words(svg)
     for expected in (
         "TITLE",
@@ -143,7 +57,10 @@ def test_the_chart_names_limits_baseline_breach_and_both_kinds_of_requests(tmp_p
         "users (the gateway's counters)",
         "the suite's own requests",
         "MON-2 breached 12:00:04Z",
-        "25.0 %",
+        "25.0 % over the last 4 s",
+        "Error rate (MON-2): breached",
+        "25.0 % (4.1-36.0 % over the window), limit 5 %; decided by 100 requests of users in the last 4 s",
+        "95 % band of the error rate",
         "status",
         "offline",
         "critical alerts",
@@ -209,13 +126,26 @@ def test_a_day_is_drawn_in_hours(tmp_path: Path) -> None:
     assert any(text.startswith("hours since") for text in words(draw(bake(*day), tmp_path / "bake.svg")))
 
 
-def test_time_that_was_not_watched_is_marked(tmp_path: Path) -> None:
-    """Between two calls of a window that is watched in slices the chart shows a gap."""
-    monitor = Monitor(metrics_every_s=10.0)
-    before = [metrics(second, 10 * second, 0) for second in range(0, 60, 10)]
-    after = [sample("metrics", 300.0 + second, total=9000, failed=0, samples=9) | {"at": at(59)} for second in (0, 10)]
-    watched = bake(*before, *after, monitor=monitor)
-    assert gaps(watched) == [(50.0, 300.0)]
-    assert gaps(bake(*before, monitor=monitor)) == []
-    svg = draw(watched, tmp_path / "bake.svg")
-    assert "not watched" in words(svg)
+def test_an_effective_limit_has_a_line_of_its_own(tmp_path: Path) -> None:
+    verdicts = judged("MON-2") | judged("MON-3", **LATENCY)
+    found = words(draw(bake(*HEALTHY, verdicts=verdicts), tmp_path / "a.svg"))
+    assert "effective, users 191 ms" in found
+    assert "effective, own requests 191 ms" not in found
+    numbers = "80 ms (1.0-3.0 % slower), limit 140 ms (effective 191.2 ms)"
+    assert f"{numbers}; from 100 requests of users; the window's 4 s" in found
+    assert "P95 latency (MON-3): holding" in found
+    assert "3.0 %, limit 5 %; from 100 requests of users; the window's 4 s" in found, "an earlier version has no band"
+
+
+def test_what_was_not_watched_and_where_a_window_went_on_is_marked(tmp_path: Path) -> None:
+    found = words(draw(bake(*slices(), monitor=Monitor(window_s=200.0)), tmp_path / "bake.svg"))
+    assert "4 min 10 s not watched" in found
+    assert "the window goes on after 3 min 20 s" in found
+    assert "a → b · watched for 5 min 10 s, planned: 3 min 20 s" in found
+
+
+def test_each_moment_at_which_an_undecided_window_went_on_is_marked(tmp_path: Path) -> None:
+    window = bake(*HEALTHY, monitor=Monitor(window_s=2.0), extended_at_s=[2.0, 3.0])
+    svg = draw(window, tmp_path / "bake.svg")
+    assert "undecided: the window goes on after 2 s" in words(svg)
+    assert svg.read_text(encoding="utf-8").count('stroke: #555555"/>') == 2 * 3, "each in every panel"
