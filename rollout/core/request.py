@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from rollout.core.canonical_json import by_field_name, sha256, to_json
 from rollout.core.policy import Policy, usual
-from rollout.core.scenario import Scenario
+from rollout.core.scenario import Limits, Scenario
 from rollout.core.target import Target
 
 EMBEDDED = "embedded"
@@ -20,7 +20,8 @@ ABOUT = "/sandbox/about"
 """The path at which an embedded gateway describes itself."""
 
 _WHERE_IT_CAME_FROM = ("file", "source")
-_LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s")
+_LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s", "fallbacks_are_normal")
+_LATER_IN_LIMITS = ("fallback_share", "unexpected_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +96,12 @@ class Request:
         startup_s = self.target.startup_s_of(None)
         found["changes"] = [_change(change, startup_s) for change in found["changes"]]
         found["rollback_to"] = _change(found["rollback_to"], startup_s)
+        _leave_out(found["monitor"]["limits"], _LATER_IN_LIMITS, to_json(Limits()))
         return found
 
     def _target(self) -> dict[str, Any]:
         found: dict[str, Any] = to_json(self.target)
-        silent = to_json(Target(self.target.name, self.target.environment))
-        for key in _LATER_IN_A_TARGET:
-            if found[key] == silent[key]:
-                del found[key]
+        _leave_out(found, _LATER_IN_A_TARGET, to_json(Target(self.target.name, self.target.environment)))
         found["safe"] = _change(found["safe"], self.target.startup_s_of(None))
         return found
 
@@ -121,6 +120,13 @@ def as_opened(body: Mapping[str, Any]) -> Request:
     kept["policy"] = {**usual(kept["policy"].get("name", "")), **kept["policy"]}
     request: Request = _adapter().validate_python(kept)
     return request
+
+
+def _leave_out(found: dict[str, Any], keys: Iterable[str], silent: Mapping[str, Any]) -> None:
+    """Leave out of `found` each of the keys whose value is that of a file that does not state it."""
+    for key in keys:
+        if found[key] == silent[key]:
+            del found[key]
 
 
 def _change(change: Any, startup_s: float) -> Any:

@@ -6,6 +6,7 @@ stays cheap.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ from operator import itemgetter
 
 from rollout.core.histogram import Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
+from rollout.monitoring.fallback_share import FallbackShare
 from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, validate_sample
+from rollout.monitoring.unexpected_answers import UnexpectedAnswers
 
 BAD_STATUS = frozenset({"offline", "degraded"})
 GOOD_STATUS = "connected"
@@ -144,11 +147,9 @@ class Requests:
 
     Attributes:
         answered: how many were answered.
-        unexpected: the first whose answer was unexpected, and the reason.
     """
 
     answered: int = 0
-    unexpected: tuple[Sample, str] | None = None
     _times: list[float] = field(default_factory=list)
     _failures: list[int] = field(default_factory=list)
     _all: list[SyntheticReading] = field(default_factory=list)
@@ -168,8 +169,6 @@ class Requests:
         if reading.latency_ms is not None:
             insort(self._ok_ms if reading.ok else self._failed_ms, reading.latency_ms)
         self.answered += reading.ok
-        if reading.ok and reading.reason is not None and self.unexpected is None:
-            self.unexpected = (sample, reading.reason)
 
     def counted(self, from_s: float, to_s: float) -> tuple[int, int]:
         """Return how many the gateway has counted between two readings of its counters, and how many as failed.
@@ -274,6 +273,8 @@ class Aggregates:
         requests: the synthetic requests; during a canary those of the new provider.
         control: the previous provider's counters, during a canary.
         control_requests: the synthetic requests of the previous provider, during a canary.
+        answers: the answers to the synthetic requests that are unexpected; during a canary those of the new provider.
+        fallback_share: the gateway's fallbacks, each with the requests that it is one of.
         alerts: key -> the first sample that has the alert, and the alert; kept when it clears.
         fallbacks: the gateway's fallbacks.
         log_hit: the first matching log line.
@@ -288,6 +289,8 @@ class Aggregates:
         self.counters = Counters()
         self.histograms = Histograms()
         self.requests = Requests()
+        self.answers = UnexpectedAnswers()
+        self.fallback_share = FallbackShare()
         self.control = Counters()
         self.control_requests = Requests()
         self.alerts: dict[str, tuple[Sample, Alert]] = {}
@@ -330,12 +333,25 @@ class Aggregates:
                     self.histograms.add(at_s, metrics.histogram)
             case SyntheticReading() as request:
                 (self.control_requests if request.control else self.requests).add(sample, request)
+                if not request.control:
+                    self.answers.add(sample, request)
             case str(reason):
                 self.abort = self.abort or (sample, reason)
             case int(count):
                 self.fallbacks.add(count)
+                self._pair_fallbacks(sample)
             case tuple(parts):
                 self._read_list(sample, parts)
+
+    def _pair_fallbacks(self, sample: Sample) -> None:
+        counted = self.counters.latest()
+        users = None if counted is None else counted.requests - self.requests.counted(counted.from_s, counted.to_s)[0]
+        self.fallback_share.add(
+            sample.at_s,
+            fallbacks=self.fallbacks.risen - round(self.answers.fallbacks.window.failures),
+            requests=users,
+            counted_to_s=-math.inf if counted is None else counted.to_s,
+        )
 
     def _read_list(self, sample: Sample, parts: tuple[Alert, ...] | tuple[str, ...]) -> None:
         for part in parts:

@@ -22,7 +22,7 @@ class PollSchedule:
         started_s: when the poll in flight began, None while there is none.
         late_s: by how many seconds the turns since then were late.
         delivered: a poll has returned.
-        confirming: the latest status was bad, and is read again before it counts.
+        confirming: the latest status or answer was bad, and is read or asked for again before it counts.
     """
 
     def __init__(self, source: Source, due_s: float, unwatched_s: float) -> None:

@@ -22,6 +22,17 @@ from rollout.gateway.responses import Alert, Connection, ConnectionTest, Latency
 
 LINES_KEPT = 5
 LINE_KEPT = 300
+_RARE = ("control", "kind")
+
+
+class Unexpected(StrEnum):
+    """What an unexpected answer to a synthetic request is (MON-5); an answer that is neither is proof by itself."""
+
+    UNMET = "unmet"
+    """The expected provider and model answered, and the content breaks an expectation."""
+
+    FALLBACK = "fallback"
+    """Another provider or model answered, and the target states that fallbacks are normal."""
 
 
 class SourceName(StrEnum):
@@ -50,6 +61,8 @@ class SyntheticReading:
         reason: why it failed, or, if `ok`, why the answer is unexpected (MON-5); None for an expected answer.
         status: the HTTP status of a failed request; None if none came, so that the gateway may not have counted it.
         control: during a canary, the previous provider answered this request, so it does not count for the new one.
+        kind: one of `Unexpected` where the answer is unexpected and no proof by itself; None otherwise, and in journals
+            of earlier versions.
     """
 
     ok: bool
@@ -59,6 +72,7 @@ class SyntheticReading:
     reason: str | None = None
     status: int | None = None
     control: bool = False
+    kind: str | None = None
 
 
 Reading: TypeAlias = (
@@ -183,6 +197,7 @@ class Context:
         window_s: the length of the window in seconds; None where it is the scenario's.
         alpha: the probability with which one trigger may breach in the rollout although its share is within the limit.
         stages: among how many windows the rollout divides `alpha`: the stages of a canary.
+        fallbacks_are_normal: whether an answer by another provider is a fallback, and no proof (MON-5).
     """
 
     change: ProviderChange
@@ -198,6 +213,7 @@ class Context:
     window_s: float | None = None
     alpha: float = ALPHA
     stages: int = 1
+    fallbacks_are_normal: bool = False
 
     @property
     def lasts_s(self) -> float:
@@ -233,7 +249,7 @@ def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
                 "age_s": reading.age_s or None,
             }
         case SyntheticReading():
-            body = {key: value for key, value in asdict(reading).items() if key != "control" or value}
+            body = {key: value for key, value in asdict(reading).items() if key not in _RARE or value}
         case ConnectionTest():
             body = {"succeeded": reading.succeeded, "message": reading.message}
         case tuple():

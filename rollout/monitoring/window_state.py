@@ -42,6 +42,7 @@ def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | No
         window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
         alpha=float(record.opened.get("policy", {}).get("alpha", ALPHA)),
         stages=1 if stage is None else len(stages(scenario)),
+        fallbacks_are_normal=bool(record.opened.get("target", {}).get("fallbacks_are_normal")),
     )
 
 

@@ -89,6 +89,8 @@ class MonitorSchema(Schema):
     error_rate: Share = None
     latency_factor: Annotated[float | None, BeforeValidator(quantities.factor)] = None
     p95_ms: Milliseconds = None
+    fallback_share: Share = None
+    unexpected_share: Share = None
     min_requests: Count = None
     min_samples: Count = None
     dark_in_a_row: Count = None

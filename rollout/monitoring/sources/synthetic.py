@@ -13,9 +13,9 @@ from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, Refused
 from rollout.core.scenario import Monitor, Probe, ProviderChange
 from rollout.core.target import Target
-from rollout.gateway.expectations import answered_by, is_from, unmet
+from rollout.gateway.expectations import EMPTY, answered_by, is_from, unmet
 from rollout.gateway.responses import Completion
-from rollout.monitoring.samples import SyntheticReading
+from rollout.monitoring.samples import SyntheticReading, Unexpected
 
 
 class Chats(Protocol):
@@ -57,6 +57,8 @@ class Probes:
         self._gateway, self._expected, self._target, self._clock = gateway, expected, target, clock
         self._control = control
         self._left = cycle(monitor.in_turn)
+        self._open: Probe | None = None
+        self._confirms = monitor.limits.unexpected_share is None
         self._several = len(monitor.in_turn) > 1
         self._at_most = monitor.synthetic_at_most
         self.sent = sent
@@ -64,21 +66,30 @@ class Probes:
     def __call__(self) -> SyntheticReading | None:
         """Send the next request and return its result; None, without a request, once the cap is reached.
 
+        A prompt whose answer breaks an expectation is sent again, until one more answer of the new provider confirms
+        or refutes it (MON-5).
+
         Raises:
             GatewayError: as `ask`.
         """
         if self.sent >= self._at_most:
             return None
         self.sent += 1
-        return ask(
+        probe = self._open or next(self._left)
+        found = ask(
             self._gateway,
             self._expected,
-            next(self._left),
+            probe,
             self._target,
             self._clock,
             control=self._control,
             named=self._several,
         )
+        if self._open is not None:
+            self._open = None if is_judged(found) else self._open
+        elif found.kind == Unexpected.UNMET and self._confirms:
+            self._open = probe
+        return found
 
 
 def ask(
@@ -122,17 +133,36 @@ def ask(
             control=control is not None and _names_only(str(error), control, expected),
         )
     is_control = control is not None and _is_from_control(answer, expected, control, target)
-    wrong = None if is_control else answered_by(answer, expected, target)
-    if not is_control and wrong is None and (lacking := unmet(probe.expect, answer.content)) is not None:
-        wrong = f"{lacking} (to {_shortened(probe.prompt)!r})" if named else lacking
+    reason, kind = (None, None) if is_control else _unexpected(answer, expected, probe, target, named=named)
     return SyntheticReading(
         ok=True,
         latency_ms=answer.elapsed_ms,
         provider=answer.provider,
         model=answer.model,
-        reason=wrong,
+        reason=reason,
         control=is_control,
+        kind=kind,
     )
+
+
+def is_judged(reading: SyntheticReading) -> bool:
+    """Return whether the expectations of a prompt were compared with this answer: the new provider's."""
+    return reading.ok and not reading.control and reading.kind in {None, Unexpected.UNMET}
+
+
+def _unexpected(
+    answer: Completion, expected: ProviderChange, probe: Probe, target: Target, *, named: bool
+) -> tuple[str | None, Unexpected | None]:
+    """Return why an answer is unexpected, None if it is not, and what it is if it is no proof by itself."""
+    if not answer.content.strip() and is_from(answer, expected, target):
+        return EMPTY, Unexpected.UNMET
+    wrong = answered_by(answer, expected, target)
+    if wrong is not None:
+        return wrong, Unexpected.FALLBACK if target.fallbacks_are_normal else None
+    lacking = unmet(probe.expect, answer.content)
+    if lacking is None:
+        return None, None
+    return (f"{lacking} (to {_shortened(probe.prompt)!r})" if named else lacking), Unexpected.UNMET
 
 
 def _names_only(reason: str, control: ProviderChange, canary: ProviderChange) -> bool:
