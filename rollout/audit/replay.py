@@ -15,9 +15,14 @@ from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.replay import apply_entry
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window_state import replay_samples, trigger_context
+from rollout.monitoring.window_state import JUDGE, replay_samples, trigger_context
 
 _FIELDS = ("state", "value", "limit", "samples", "source", "span", "at", "message")
+_SHARES = ("interval", "effective_limit", "undecided")
+"""What a verdict says besides, where a test for shares has judged it."""
+
+_FORMER_RULE = frozenset({"MON-2", "MON-3", "MON-5"})
+"""The clauses whose rule has changed: a window that was judged by the former one is not judged again by today's."""
 _MEANS = "what decided is not what was seen: trust neither this verdict nor the decision that rests on it"
 
 
@@ -29,11 +34,13 @@ class Derived:
         findings: each that does not follow from its samples.
         same: how many follow.
         unsampled: the clauses of those that no sample stands behind: a signal, weights that could not be set.
+        former: the clauses of those that a former version judged, by a rule that this version does not have.
     """
 
     findings: list[Finding] = field(default_factory=list)
     same: int = 0
     unsampled: set[str] = field(default_factory=set)
+    former: set[str] = field(default_factory=set)
 
 
 def _derive(rollout: str, entries: Sequence[Entry]) -> Derived:
@@ -47,7 +54,10 @@ def _derive(rollout: str, entries: Sequence[Entry]) -> Derived:
         if entry.kind == Kind.VERDICT:
             # The first verdict of a window ends what the record knows of how that was left.
             again = _judged(record, samples, entry) if record.pauses else again
-            _compare(derived_verdicts, entry, again)
+            if entry.body["clause"] in _FORMER_RULE and (record.window or {}).get("judge") != JUDGE:
+                derived_verdicts.former.add(entry.body["clause"])
+            else:
+                _compare(derived_verdicts, entry, again)
         elif entry.kind == Kind.WINDOW:
             again = {}
         apply_entry(record, entry)
@@ -77,8 +87,10 @@ def _compare(derived_verdicts: Derived, entry: Entry, again: Mapping[str, Mappin
     if derived is None:
         derived_verdicts.unsampled.add(body["clause"])
         return
-    odd = (name for name in _FIELDS if body[name] != derived[name])
-    what = "; ".join(f"{name} is {body[name]!r}, its samples say {derived[name]!r}" for name in odd)
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in derived.items()}
+    odd = [name for name in _FIELDS if body[name] != plain[name]]
+    odd += [name for name in _SHARES if (body.get(name) or None) != (plain[name] or None)]
+    what = "; ".join(f"{name} is {body.get(name)!r}, its samples say {plain[name]!r}" for name in odd)
     if what:
         derived_verdicts.findings.append(Finding(where, what, _MEANS))
     else:

@@ -129,6 +129,11 @@ def _examine_rollout(
     examination.checked["verdicts"] += derived.same
     if derived.unsampled:
         examination.unclaimed.append(f"{rollout}: no samples stand behind {', '.join(sorted(derived.unsampled))}")
+    if derived.former:
+        examination.unclaimed.append(
+            f"{rollout}: {', '.join(sorted(derived.former))} were judged by the rule of an earlier version, and are not "
+            "derived again"
+        )
 
 
 def _files(examination: Examination, rollout: str, entries: Sequence[Entry], folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -134,6 +134,13 @@ class Histograms:
         self._times.append(max(at_s, self._times[-1]) if self._times else at_s)
         self._sums.append(now if self._before is None else now.plus(self._before))
         self._last = now
+
+    def deltas(self, start: int) -> Iterator[HistogramDelta]:
+        """Yield what each poll has added to the one before, without the first `start` of them."""
+        for later in range(start + 1, len(self._sums)):
+            yield HistogramDelta(
+                self._sums[later].since(self._sums[later - 1]), self._times[later - 1], self._times[later]
+            )
 
     def latest(self, seconds: float | None = None) -> HistogramDelta | None:
         """Return the last `seconds` up to the latest poll, or the entire window; None before the first poll.

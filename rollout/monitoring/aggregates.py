@@ -7,20 +7,21 @@ stays cheap.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from operator import itemgetter
 
 from rollout.core.histogram import Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
+from rollout.monitoring.counters import Counters
 from rollout.monitoring.fallback_share import FallbackShare
+from rollout.monitoring.own_requests import Requests
+from rollout.monitoring.percentile_polls import PercentilePolls
 from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, validate_sample
 from rollout.monitoring.unexpected_answers import UnexpectedAnswers
+from rollout.monitoring.users_requests import SlowUsers, UsersErrors
 
 BAD_STATUS = frozenset({"offline", "degraded"})
 GOOD_STATUS = "connected"
-_END = itemgetter(0)
 
 
 @dataclass(slots=True)
@@ -63,159 +64,6 @@ class PollStats:
         else:
             self.failed += 1
             self.failed_in_a_row += 1
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The requests of a span of time.
-
-    Attributes:
-        requests: their number.
-        failures: how many of them failed.
-        from_s: where the span begins, in seconds of the window.
-        to_s: where it ends.
-    """
-
-    requests: int
-    failures: int
-    from_s: float
-    to_s: float
-
-
-@dataclass(slots=True)
-class Counters:
-    """The gateway's counters as sums since the window's first sample; they never decrease.
-
-    A counter that went down is a reset (deviation 2): counting starts again from that sample, and the earlier sum
-    remains.
-
-    Attributes:
-        first: the first reading of the window.
-        last: the latest reading.
-        resets: the number of resets.
-        moved_by_s: the end of the latest poll in which the counters differed from before; None before the first. Its
-            reading may be of any moment of the poll, which a rate limit makes long.
-    """
-
-    first: Metrics | None = None
-    last: Metrics | None = None
-    resets: int = 0
-    moved_by_s: float | None = None
-    _times: list[float] = field(default_factory=list)
-    _requests: list[int] = field(default_factory=list)
-    _failures: list[int] = field(default_factory=list)
-
-    def add(self, at_s: float, now: Metrics, took_s: float = 0.0) -> None:
-        """Add one reading of a poll that began at `at_s` and took `took_s` seconds."""
-        before = self.last
-        requests = failures = 0
-        if before is None:
-            self.first = now
-        elif now.total_requests < before.total_requests or now.failed_requests < before.failed_requests:
-            self.resets += 1
-        else:
-            failures = now.failed_requests - before.failed_requests
-            # The two may be read at slightly different moments; each failure is a request too.
-            requests = max(failures, now.total_requests - before.total_requests)
-        if before is not None and now.total_requests != before.total_requests:
-            self.moved_by_s = at_s + took_s
-        self._times.append(max(at_s, self._times[-1]) if self._times else at_s)
-        self._requests.append(requests + (self._requests[-1] if self._requests else 0))
-        self._failures.append(failures + (self._failures[-1] if self._failures else 0))
-        self.last = now
-
-    def latest(self, seconds: float | None = None) -> Span | None:
-        """Return the last `seconds` up to the latest reading, or the whole window; None before the first reading.
-
-        The span begins at the latest reading that is at least so old, so that no request falls between two spans.
-        """
-        if not self._times:
-            return None
-        to_s = self._times[-1]
-        base = 0 if seconds is None else max(0, bisect_right(self._times, to_s - seconds) - 1)
-        return Span(
-            requests=self._requests[-1] - self._requests[base],
-            failures=self._failures[-1] - self._failures[base],
-            from_s=self._times[base],
-            to_s=to_s,
-        )
-
-
-@dataclass(slots=True)
-class Requests:
-    """The synthetic requests.
-
-    Attributes:
-        answered: how many were answered.
-    """
-
-    answered: int = 0
-    _times: list[float] = field(default_factory=list)
-    _failures: list[int] = field(default_factory=list)
-    _all: list[SyntheticReading] = field(default_factory=list)
-    _ended: list[tuple[float, float, SyntheticReading]] = field(default_factory=list)
-    _ok_ms: list[float] = field(default_factory=list)
-    _failed_ms: list[float] = field(default_factory=list)
-
-    def add(self, sample: Sample, reading: SyntheticReading) -> None:
-        """Add one request."""
-        self._times.append(max(sample.at_s, self._times[-1]) if self._times else sample.at_s)
-        self._failures.append((not reading.ok) + (self._failures[-1] if self._failures else 0))
-        self._all.append(reading)
-        # A poll that ended late ended after those that began later.
-        # The poll takes longer than the request: it waits first where the gateway's rate limit refuses the request.
-        end_s = sample.at_s + max(sample.took_s, (reading.latency_ms or 0.0) / 1000)
-        insort(self._ended, (end_s, sample.at_s, reading), key=_END)
-        if reading.latency_ms is not None:
-            insort(self._ok_ms if reading.ok else self._failed_ms, reading.latency_ms)
-        self.answered += reading.ok
-
-    def counted(self, from_s: float, to_s: float) -> tuple[int, int]:
-        """Return how many the gateway has counted between two readings of its counters, and how many as failed.
-
-        The gateway counts a request when it ends. A request that failed without an HTTP answer may not have reached it.
-        """
-        ended = (reading for _, _, reading in self._ended_between(from_s, to_s))
-        seen = [reading for reading in ended if reading.ok or reading.status is not None]
-        return len(seen), sum(not reading.ok for reading in seen)
-
-    def answered_within(self, from_s: float, to_s: float) -> int:
-        """Return how many requests were both sent and answered between the two moments."""
-        return sum(reading.ok and began_s >= from_s for _, began_s, reading in self._ended_between(from_s, to_s))
-
-    def count(self, from_s: float, to_s: float) -> int:
-        """Return how many requests began between the two moments, both included."""
-        return bisect_right(self._times, to_s) - bisect_left(self._times, from_s)
-
-    def latest(self, seconds: float | None = None) -> Span | None:
-        """Return the last `seconds` up to the latest request, or the whole window; None before the first request."""
-        if not self._times:
-            return None
-        first = self._first(seconds)
-        return Span(
-            requests=len(self._times) - first,
-            failures=self._failures[-1] - (self._failures[first - 1] if first else 0),
-            from_s=self._times[first],
-            to_s=self._times[-1],
-        )
-
-    def latencies(self, slow_ms: float, seconds: float | None = None) -> Sequence[float]:
-        """Return the latencies in ms of the last `seconds`, the smallest first.
-
-        A failed request counts if it took longer than `slow_ms`; a fast one would only lower the percentile.
-        """
-        first = self._first(seconds)
-        if first:
-            timed = ((each.ok, each.latency_ms) for each in self._all[first:])
-            return sorted(ms for ok, ms in timed if ms is not None and (ok or ms > slow_ms))
-        slow = self._failed_ms[bisect_right(self._failed_ms, slow_ms) :]
-        return sorted(self._ok_ms + slow) if slow else self._ok_ms
-
-    def _ended_between(self, from_s: float, to_s: float) -> list[tuple[float, float, SyntheticReading]]:
-        return self._ended[bisect_left(self._ended, from_s, key=_END) : bisect_right(self._ended, to_s, key=_END)]
-
-    def _first(self, seconds: float | None) -> int:
-        return 0 if seconds is None or not self._times else bisect_left(self._times, self._times[-1] - seconds)
 
 
 @dataclass(slots=True)
@@ -269,7 +117,10 @@ class Aggregates:
         polls: source -> the statistics of its polls, for every expected source.
         status: the provider's status.
         counters: the gateway's counters.
+        users: users' requests and failures, by these counters.
         histograms: the users' latencies, where their source has histograms.
+        slow_users: the users' requests that are slower than a limit, by these histograms.
+        percentiles: the gateway's own percentiles, where it has no histograms.
         requests: the synthetic requests; during a canary those of the new provider.
         control: the previous provider's counters, during a canary.
         control_requests: the synthetic requests of the previous provider, during a canary.
@@ -287,7 +138,10 @@ class Aggregates:
         self.polls = {str(name): PollStats() for name in expected}
         self.status = StatusRun()
         self.counters = Counters()
+        self.users = UsersErrors()
         self.histograms = Histograms()
+        self.slow_users = SlowUsers(self.histograms)
+        self.percentiles = PercentilePolls()
         self.requests = Requests()
         self.answers = UnexpectedAnswers()
         self.fallback_share = FallbackShare()
@@ -329,8 +183,11 @@ class Aggregates:
                     self.control.add(at_s, metrics)
                     return
                 self.counters.add(at_s, metrics, sample.took_s)
+                self.users.add(self.counters, self.requests, sample.unwatched_s)
                 if metrics.histogram is not None:
                     self.histograms.add(at_s, metrics.histogram)
+                else:
+                    self.percentiles.add(self.counters, metrics.latency)
             case SyntheticReading() as request:
                 (self.control_requests if request.control else self.requests).add(sample, request)
                 if not request.control:
@@ -345,11 +202,10 @@ class Aggregates:
 
     def _pair_fallbacks(self, sample: Sample) -> None:
         counted = self.counters.latest()
-        users = None if counted is None else counted.requests - self.requests.counted(counted.from_s, counted.to_s)[0]
         self.fallback_share.add(
             sample.at_s,
-            fallbacks=self.fallbacks.risen - round(self.answers.fallbacks.window.failures),
-            requests=users,
+            fallbacks=self.fallbacks.risen - self.answers.fallbacks.window.failures,
+            requests=self.users.stream.window.requests,
             counted_to_s=-math.inf if counted is None else counted.to_s,
         )
 

@@ -23,7 +23,7 @@ from rollout.monitoring.sources.combined import open_sources
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.verdict import Verdict
 from rollout.monitoring.window import OnUnavailable, WindowResult, WindowState, watch
-from rollout.monitoring.window_state import has_begun, take_up_window, trigger_context
+from rollout.monitoring.window_state import control_latencies, has_begun, take_up_window, trigger_context
 
 _QUIET = frozenset({SourceName.OPERATOR, SourceName.LOG})
 """Sources of which a poll without a finding gets no entry: only their findings are evidence."""
@@ -56,13 +56,14 @@ def run_window(
         JournalError: a sample cannot be recorded.
     """
     record, began_s = rollout.record(), rollout.clock.monotonic()
-    known, hold_decision = trigger_context(rollout.scenario, record, stage), HoldDecision(rollout)
+    known = trigger_context(rollout.scenario, record, stage, control_latencies(rollout, record, stage))
+    hold_decision = HoldDecision(rollout)
     memory = dict(record.pauses[-1]["memory"]) if record.pauses else {}
     if not has_begun(record, stage):
         # A stage has a control group of its own.
         memory.pop(SourceName.CONTROL, None)
     with open_sources(rollout, known, hold_decision, memory) as sources:
-        state = take_up_window(rollout, record, [source.name for source in sources], stage)
+        state = take_up_window(rollout, record, [source.name for source in sources], stage, known)
         recorder, watched = _watch_redacted(rollout, view, known, sources, hold_decision, state, for_s=for_s, page=page)
         if watched.breach is None:
             recorder.collect(wait=True)

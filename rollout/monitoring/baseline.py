@@ -46,6 +46,8 @@ def measure(
         synthetic_p95_ms=percentile(latencies) if latencies else None,
         synthetic_samples=len(latencies),
         synthetic_failures=len(readings) - len(latencies),
+        synthetic_latencies_ms=tuple(latencies),
+        users_histogram=None if users is None else users.histogram,
     )
 
 

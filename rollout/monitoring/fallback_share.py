@@ -83,17 +83,17 @@ class FallbackShare:
     _requests: float = 0.0
     _paired: dict[tuple[float, float], tuple[PairedFallbacks, int]] = field(default_factory=dict)
 
-    def add(self, at_s: float, *, fallbacks: float, requests: float | None, counted_to_s: float) -> None:
+    def add(self, at_s: float, *, fallbacks: float, requests: float, counted_to_s: float) -> None:
         """Add one poll.
 
         Args:
             at_s: when it began, in seconds of the window.
             fallbacks: users' fallbacks since the window's first poll.
-            requests: users' requests since the window's first counters; None without counters.
+            requests: users' requests since the window's first counters.
             counted_to_s: the moment of the latest counters.
         """
         # The suite's own requests are subtracted from both, and may be counted later than they ended.
-        newly, counted = max(0.0, fallbacks - self._fallbacks), max(0.0, (requests or 0.0) - self._requests)
+        newly, counted = max(0.0, fallbacks - self._fallbacks), max(0.0, requests - self._requests)
         self._fallbacks += newly
         self._requests += counted
         self.polls.append(FallbackPoll(at_s, newly, counted, counted_to_s))

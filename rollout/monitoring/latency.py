@@ -1,78 +1,110 @@
-"""MON-3: the P95 latency, compared with the baseline."""
+"""MON-3: the P95 latency, compared with the baseline: the share of requests that are slower than the limit.
+
+"P95 is above the limit" says "more than 5 % of the requests are slower than the limit", which the test for shares
+judges. A gateway that offers only percentiles of its last requests is judged by the suite's own requests; where these
+are switched off, three percentiles in a row that have no request in common are a breach.
+"""
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from rollout.monitoring.aggregates import Aggregates, Span
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
 from rollout.monitoring.samples import Context, SourceName
-from rollout.monitoring.verdict import P95, State, Verdict, _at, _compare, _last, _no_data, percentile, show_ms
+from rollout.monitoring.share_stream import ShareStream
+from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_within
+from rollout.monitoring.share_tests import own_latency_test, users_latency_test
+from rollout.monitoring.verdict import (
+    P95,
+    State,
+    Verdict,
+    _at,
+    _no_data,
+    describe_stretch,
+    percentile,
+    share_interval,
+    show_interval,
+    show_ms,
+)
+
+IN_A_ROW = 3
+"""So many percentiles in a row, without a request in common, are a breach."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Limit:
-    """The limit of a P95.
+class _Latencies:
+    """The requests of one kind against their limit.
 
     Attributes:
-        value_ms: the limit.
-        why: how it is derived, in words; empty for an absolute limit.
-    """
-
-    value_ms: float
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A P95 in ms.
-
-    With `above`, it is a histogram's highest finite bound, and the true P95 is above it. With `chance`, fewer answers
-    are slower than the limit than it takes to distinguish a breach from chance.
+        source: ``users`` or ``synthetic``.
+        slower: the requests that are slower than the limit.
+        perhaps: those of `slower`, and those of which it is not known.
+        limit: the limit.
+        test: the test of the share.
+        least: the requests that it takes to judge.
+        p95_ms: P95 in ms over the window; with `is_above`, it is above that.
+        how: how the P95 was determined, in words.
     """
 
     source: str
-    value: float
-    limit: _Limit
-    samples: int
-    span: str
-    at: str
-    above: bool = False
+    slower: ShareStream
+    perhaps: ShareStream
+    limit: LatencyLimit
+    test: ShareTest
+    least: int
+    p95_ms: float
+    is_above: bool = False
     how: str = ""
-    chance: bool = False
 
     @property
-    def state(self) -> State:
-        if self.chance and self.value > self.limit.value_ms:
-            return State.INCONCLUSIVE
-        if self.above:
-            return State.BREACHED if self.value >= self.limit.value_ms else State.INCONCLUSIVE
-        return _compare(self.value, self.limit.value_ms)
+    def is_known(self) -> bool:
+        return self.perhaps.window.failures == self.slower.window.failures
+
+    @property
+    def is_enough(self) -> bool:
+        return self.slower.window.requests >= self.least
+
+    @property
+    def is_breached(self) -> bool:
+        return self.slower.evidence(self.test).is_breached
+
+    def judge(self) -> tuple[State, Counted]:
+        """Return the state, and the requests that decide it."""
+        window = self.perhaps.window
+        if self.is_breached:
+            return State.BREACHED, self.slower.worst_stretch(self.test)
+        share = self.limit.share
+        if not is_within(window, share):
+            return State.INCONCLUSIVE, window
+        stretch = self.perhaps.stretch()
+        return (State.HOLDING, window) if is_within(stretch, share) else (State.INCONCLUSIVE, stretch)
 
 
 def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
-    """Judge MON-3: P95 is at or below the limit; users' requests decide where their P95 is the window's own.
+    """Judge MON-3: at most 5 % of the requests are slower than the limit, over the window and since any change.
 
-    A breach by either, users' or synthetic requests, is a breach. A breach by synthetic requests takes
-    `breach_own_failures` answers that are slower than the limit: of twenty, two raise the P95 and may be chance.
+    Users' requests decide where their source has a histogram and enough requests; otherwise the synthetic requests. A
+    breach by either is a breach. The limit has the baseline's uncertainty in it (`rollout.monitoring.latency_limit`).
     """
-    users_p95s = _users_p95 if aggregates.histograms.latest() is None else _histogram_p95s
-    found = [*users_p95s(aggregates, context), *_own_p95s(aggregates, context)]
-    if found:
-        breaching = [c for c in found if c.state is State.BREACHED]
-        own = [c for c in found if c.source == found[0].source]
-        unknown = [c for c in own if c.state is State.INCONCLUSIVE]
-        verdict = _latency_verdict(max(breaching or unknown or own, key=lambda c: c.value / c.limit.value_ms), context)
-        if found[0].source == "users":
-            return verdict
-        alone = "these decide, because there is no P95 of enough users' requests that is the window's own"
-        return replace(verdict, message=f"{verdict.message}; {alone}")
-    tried = aggregates.requests.latest()
-    counted = aggregates.counters.latest()
+    found = [*_users_latencies(aggregates, context), *_own_latencies(aggregates, context)]
+    judgeable = [each for each in found if each.test.is_judgeable]
+    decides = next((each for each in judgeable if each.is_breached), None)
+    decides = decides or next((each for each in judgeable if each.is_enough), None)
+    if decides is not None:
+        return _latency_verdict(aggregates, decides)
+    percentiles = _judge_percentiles(aggregates, context)
+    if percentiles is not None:
+        return percentiles
+    tried, counted = aggregates.requests.latest(), aggregates.counters.latest()
     if tried is None and (counted is None or not counted.requests):
         return _no_data("MON-3", "users", None, "no request was seen, so there is no P95")
+    return _too_few(aggregates, context, found)
+
+
+def _too_few(aggregates: Aggregates, context: Context, found: list[_Latencies]) -> Verdict:
+    tried = aggregates.requests.latest()
     return Verdict(
         clause="MON-3",
         state=State.INCONCLUSIVE,
@@ -82,152 +114,151 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
         source="synthetic",
         span="the window",
         at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
-        message=f"P95 cannot be judged: {_why_no_p95(aggregates, context)}",
+        message=f"P95 cannot be judged: {_why_no_p95(context, found)}",
+        undecided=any(each.test.is_judgeable for each in found),
     )
 
 
-def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
-    limit, state = decides.limit.value_ms, decides.state
-    whose = "users'" if decides.source == "users" else "the suite's own"
-    ends = "is above" if state is State.BREACHED else "is not above"
-    held = f"{limit:.5g} ms" + (f" ({decides.limit.why})" if decides.limit.why else "")
-    if state is State.INCONCLUSIVE and decides.chance:
-        ends = "is above"
-        held += (
-            f", by fewer answers than the {context.monitor.breach_own_failures} that it takes to tell it from chance"
+def _why_no_p95(context: Context, found: list[_Latencies]) -> str:
+    if not any(baseline_limit(context, source) for source in ("users", "synthetic")):
+        return "there is no baseline from a request of the previous provider, and no absolute limit (monitor.p95)"
+    hopeless = next((each for each in found if not each.test.is_judgeable), None)
+    if hopeless is not None:
+        return (
+            f"the baseline has {hopeless.limit.requests} requests, so few that {hopeless.limit.share:.0%} of the "
+            "requests may be slower than the limit by chance; raise monitor.baseline_requests"
         )
-    elif state is State.INCONCLUSIVE:
-        ends = "cannot be held against"
-        held += "; name an absolute limit in monitor.p95, or let the gateway have a bucket above it"
+    seen = " and ".join(f"{each.slower.window.requests:.0f} of {each.least}" for each in found)
+    return f"{seen or 'no'} requests that it takes were seen"
+
+
+def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latencies]:
+    """Yield users' requests, where their source has a histogram with a request and there is a limit."""
+    limit, part = baseline_limit(context, "users"), aggregates.histograms.latest()
+    quantile = None if part is None else part.histogram.quantile(P95)
+    if limit is None or quantile is None:
+        return
+    stream = aggregates.slow_users.stream(limit.value_ms)
+    how = "; above the highest bound of the histogram"
+    if not quantile.at_least:
+        bounds = f"{quantile.from_s * 1000:g}-{quantile.to_s * 1000:g} ms"
+        how = f"; interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does"
+    yield _Latencies(
+        source="users",
+        slower=stream.slower,
+        perhaps=stream.perhaps,
+        limit=limit,
+        test=users_latency_test(context, limit.share, is_absolute=limit.is_absolute),
+        least=max(context.monitor.min_samples, fewest_requests(limit.share)),
+        p95_ms=quantile.seconds * 1000,
+        is_above=quantile.at_least,
+        how=how,
+    )
+
+
+def _own_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latencies]:
+    """Yield the suite's own requests, where one was timed and there is a limit."""
+    limit = baseline_limit(context, "synthetic")
+    if limit is None:
+        return
+    latencies = aggregates.requests.latencies(limit.value_ms)
+    if not latencies:
+        return
+    stream = aggregates.requests.slow(limit.value_ms)
+    yield _Latencies(
+        source="synthetic",
+        slower=stream,
+        perhaps=stream,
+        limit=limit,
+        test=own_latency_test(context, limit.share, is_absolute=limit.is_absolute),
+        least=max(context.monitor.min_samples, fewest_requests(limit.share)),
+        p95_ms=percentile(latencies),
+    )
+
+
+def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
+    state, shown = decides.judge()
+    window, limit = decides.perhaps.window, decides.limit
+    interval = share_interval(window)
+    words = describe_stretch(shown, window)
+    whose = "users'" if decides.source == "users" else "the suite's own"
+    band = f" ({show_interval(interval)})" if shown == window else ""
+    share = shown.failures / shown.requests
+    message = (
+        f"P95 {'more than ' if decides.is_above else ''}{show_ms(decides.p95_ms, limit.named_ms)} over the window"
+        f"{decides.how}; over {words}, {share:.1%}{band} of {shown.requests:.0f} of {whose} requests took longer than "
+        f"{limit.value_ms:.5g} ms ({limit.why}); {limit.share * 100:.3g} % may"
+    )
+    if state is State.INCONCLUSIVE:
+        message += f", {_why_undecided(decides, share)}"
+    elif state is State.BREACHED:
+        message += ": P95 is above the limit"
+    if decides.source != "users":
+        message += "; these decide, because there is no histogram of enough users' requests"
     return Verdict(
         clause="MON-3",
         state=state,
-        value=decides.value,
-        limit=limit,
-        samples=decides.samples,
+        value=decides.p95_ms,
+        limit=limit.named_ms,
+        samples=round(shown.requests),
         source=decides.source,
-        span=decides.span,
-        at=decides.at,
-        message=f"P95 {'more than ' if decides.above else ''}{show_ms(decides.value, limit)} over {decides.span} "
-        f"({decides.samples} of {whose} requests{decides.how}) {ends} {held}",
+        span=words,
+        at=_at(aggregates, SourceName.METRICS if decides.source == "users" else SourceName.SYNTHETIC),
+        message=message,
+        interval=interval,
+        effective_limit=limit.value_ms,
+        undecided=state is State.INCONCLUSIVE and decides.is_known,
     )
 
 
-def _why_no_p95(aggregates: Aggregates, context: Context) -> str:
-    least = context.monitor.min_samples
-    if context.monitor.limits.p95_ms is None and (
-        context.baseline is None
-        or all(_limit(aggregates, context, source) is None for source in ("users", "synthetic"))
-    ):
-        return f"there is no baseline from at least {least} requests"
-    return f"fewer than {least} requests that are the window's own on a side of the comparison"
-
-
-def _limit(aggregates: Aggregates, context: Context, source: str) -> _Limit | None:
-    """Return the limit for that source's P95, None where there is no usable baseline.
-
-    During a canary the control group is the baseline, from enough requests of the same stage; otherwise the precheck's.
-    """
-    limits, least = context.monitor.limits, context.monitor.min_samples
-    if limits.p95_ms is not None:
-        return _usable(_Limit(limits.p95_ms))
-    if context.control is not None:
-        p95_ms, samples = _control_p95(aggregates, source)
-        if p95_ms is not None and samples >= least:
-            words = f"{samples} requests of {context.control.provider} in the same stage"
-            return _multiple(context, p95_ms, f"control group {p95_ms:.5g} ms, {words}")
-    p95_ms, samples = _baseline_p95(context, source)
-    if p95_ms is None or samples < least:
-        return None
-    return _multiple(context, p95_ms, f"baseline {p95_ms:.5g} ms")
-
-
-def _multiple(context: Context, p95_ms: float, words: str) -> _Limit | None:
-    factor = context.monitor.limits.latency_factor
-    return _usable(_Limit(factor * p95_ms, f"{factor:g} x {words}"))
-
-
-def _usable(limit: _Limit) -> _Limit | None:
-    return limit if math.isfinite(limit.value_ms) and limit.value_ms > 0 else None
-
-
-def _baseline_p95(context: Context, source: str) -> tuple[float | None, int]:
-    """Return the precheck's P95, None where there is none, and its number of requests."""
-    base = context.baseline
-    if base is None:
-        return None, 0
-    users = base.users_p95_ms, base.users_samples
-    return users if source == "users" else (base.synthetic_p95_ms, base.synthetic_samples)
-
-
-def _control_p95(aggregates: Aggregates, source: str) -> tuple[float | None, int]:
-    """Return the control group's P95, None unless all its requests are of this stage, and their number."""
-    if source != "users":
-        latencies = aggregates.control_requests.latencies(math.inf)
-        return percentile(latencies) if latencies else None, len(latencies)
-    metrics, span = aggregates.control.last, aggregates.control.latest()
-    # The percentile covers the provider's last requests, however old; all must have been counted in this stage.
-    if metrics is None or span is None or span.requests < metrics.latency.samples:
-        return None, 0
-    return metrics.latency.p95_ms, metrics.latency.samples
-
-
-def _histogram_p95s(aggregates: Aggregates, context: Context) -> Iterator[_Candidate]:
-    """Yield the users' P95 of the short span and of the window, from the histograms."""
-    limit, window = _limit(aggregates, context, "users"), aggregates.histograms.latest()
-    if limit is None or window is None:
-        return
-    short_s = context.monitor.short_span_s
-    window_span = Span(round(window.histogram.count), 0, window.from_s, window.to_s)
-    for seconds in (short_s, None):
-        part = aggregates.histograms.latest(seconds)
-        quantile = None if part is None else part.histogram.quantile(P95)
-        if part is None or quantile is None:
-            continue
-        span = Span(round(part.histogram.count), 0, part.from_s, part.to_s)
-        if span.requests - aggregates.requests.count(span.from_s, span.to_s) < context.monitor.min_samples:
-            continue
-        how = "; above the highest bound of the histogram"
-        if not quantile.at_least:
-            bounds = f"{quantile.from_s * 1000:g}-{quantile.to_s * 1000:g} ms"
-            how = f"; interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does"
-        yield _Candidate(
-            source="users",
-            value=quantile.seconds * 1000,
-            limit=limit,
-            samples=span.requests,
-            span=_last(span, window_span, short_s),
-            at=_at(aggregates, SourceName.METRICS),
-            above=quantile.at_least,
-            how=how,
+def _why_undecided(decides: _Latencies, share: float) -> str:
+    if not decides.is_known:
+        return (
+            "and the histogram does not show which of them are; name an absolute limit in monitor.p95, or let the "
+            "gateway have a bucket above the limit"
         )
+    if share > decides.limit.share:
+        return "and the requests are too few to tell this from chance"
+    return f"and the requests do not exclude twice as many ({min(1.0, 2 * decides.limit.share):.0%})"
 
 
-def _users_p95(aggregates: Aggregates, context: Context) -> Iterator[_Candidate]:
-    """Yield the gateway's P95 if every sample it was taken from belongs to the span.
+def _judge_percentiles(aggregates: Aggregates, context: Context) -> Verdict | None:
+    """Judge by the gateway's own percentiles, where nothing else can; None where something else can, or none is there.
 
-    The gateway's percentiles cover its last 1,000 requests, however old (deviation 2). They are the span's own only if
-    at least as many requests were counted in the span as the percentile was taken from.
+    A percentile is the window's own if at least as many requests were counted as it was taken from.
     """
-    limit, metrics = _limit(aggregates, context, "users"), aggregates.counters.last
-    if limit is None or metrics is None or metrics.latency.p95_ms is None:
-        return
-    samples, least, short_s = metrics.latency.samples, context.monitor.min_samples, context.monitor.short_span_s
-    short, window_span = aggregates.counters.latest(short_s), aggregates.counters.latest()
-    for span, before in ((short, 0), (window_span, _before_the_window(aggregates, context))):
-        if span is None or window_span is None or samples < least:
-            continue
-        own = aggregates.requests.count(span.from_s, span.to_s)
-        if span.requests + before >= samples and span.requests + before - own >= least:
-            yield _Candidate(
-                source="users",
-                value=metrics.latency.p95_ms,
-                limit=limit,
-                samples=samples,
-                span="the time since the activation" if before else _last(span, window_span, short_s),
-                at=_at(aggregates, SourceName.METRICS),
-            )
-            return
+    limit, metrics = baseline_limit(context, "users"), aggregates.counters.last
+    is_only_source = SourceName.SYNTHETIC not in aggregates.polls or not context.monitor.in_turn
+    if limit is None or metrics is None or metrics.latency.p95_ms is None or not is_only_source:
+        return None
+    span, samples, p95_ms = aggregates.counters.latest(), metrics.latency.samples, metrics.latency.p95_ms
+    counted = (0 if span is None else span.requests) + _before_the_window(aggregates, context)
+    if samples < context.monitor.min_samples or counted < samples:
+        return None
+    row = aggregates.percentiles.disjoint[-IN_A_ROW:]
+    is_breached = len(row) == IN_A_ROW and min(row) > limit.named_ms
+    state = State.BREACHED if is_breached else State.HOLDING if p95_ms <= limit.named_ms else State.INCONCLUSIVE
+    ends = "is not above" if state is State.HOLDING else "is above"
+    words = f"the gateway's last {samples} requests"
+    message = (
+        f"P95 {show_ms(p95_ms, limit.named_ms)} over {words} {ends} {limit.named_ms:.5g} ms ({limit.why}); the gateway "
+        "offers only this percentile, and the scenario switches the suite's own requests off"
+    )
+    if state is State.INCONCLUSIVE:
+        message += f"; {IN_A_ROW} in a row without a request in common are a breach"
+    return Verdict(
+        clause="MON-3",
+        state=state,
+        value=p95_ms,
+        limit=limit.named_ms,
+        samples=samples,
+        source="users",
+        span=words,
+        at=_at(aggregates, SourceName.METRICS),
+        message=message,
+        effective_limit=limit.named_ms,
+        undecided=state is State.INCONCLUSIVE,
+    )
 
 
 def _before_the_window(aggregates: Aggregates, context: Context) -> int:
@@ -237,24 +268,3 @@ def _before_the_window(aggregates: Aggregates, context: Context) -> int:
         return 0
     restarted = first.total_requests < before.total_requests or first.failed_requests < before.failed_requests
     return 0 if restarted else first.total_requests - before.total_requests
-
-
-def _own_p95s(aggregates: Aggregates, context: Context) -> Iterator[_Candidate]:
-    """Yield the P95 of the synthetic requests over the short span and the window, where there are enough."""
-    limit, own, short_s = _limit(aggregates, context, "synthetic"), aggregates.requests, context.monitor.short_span_s
-    window = own.latest()
-    if limit is None or window is None:
-        return
-    for seconds in (short_s, None):
-        latencies = own.latencies(limit.value_ms, seconds)
-        if len(latencies) >= context.monitor.min_samples:
-            slow = len(latencies) - bisect_right(latencies, limit.value_ms)
-            yield _Candidate(
-                source="synthetic",
-                value=percentile(latencies),
-                limit=limit,
-                samples=len(latencies),
-                span=_last(own.latest(seconds), window, short_s),
-                at=_at(aggregates, SourceName.SYNTHETIC),
-                chance=slow < context.monitor.breach_own_failures,
-            )

@@ -69,7 +69,7 @@ class ShareTest:
     @property
     def is_judgeable(self) -> bool:
         """Return whether requests can show that the limit is exceeded; otherwise the verdict is *no data*."""
-        return 0.0 < self.limit < UNJUDGEABLE_FROM
+        return is_judgeable(self.limit)
 
     @property
     def alternatives(self) -> tuple[float, ...]:
@@ -202,13 +202,26 @@ def is_holding(window: Counted, stretch: Counted, limit: float) -> bool:
     the stretch's estimate, 55 of 1,000 windows were kept in which one request a second began to fail at twice the
     limit in minute 20.
     """
-    return all(
-        # A quotient, not a product: 29 of 100 is exactly 0.29, and 0.29 x 100 is less than 29.
-        part.requests
-        and part.failures / part.requests <= limit
-        and excludes_twice_the_limit(part.requests, part.failures, limit)
-        for part in (window, stretch)
-    )
+    return is_within(window, limit) and is_within(stretch, limit)
+
+
+def is_within(part: Counted, limit: float) -> bool:
+    """Return whether the estimate of these requests is at or below the limit, and twice the limit is excluded."""
+    # A quotient, not a product: 29 of 100 is exactly 0.29, and 0.29 x 100 is less than 29.
+    if not part.requests or part.failures / part.requests > limit:
+        return False
+    return excludes_twice_the_limit(part.requests, part.failures, limit)
+
+
+def is_judgeable(limit: float) -> bool:
+    """Return whether requests can show that a share is above the limit; False for a limit that is no number."""
+    return 0.0 < limit < UNJUDGEABLE_FROM
+
+
+def fewest_requests(limit: float) -> int:
+    """Return the fewest requests that exclude twice the limit, if none of them fails: 29 at 5 %."""
+    twice = min(1.0, 2.0 * limit)
+    return 1 if twice >= 1.0 - EXCLUDED_AT else math.ceil(math.log(EXCLUDED_AT) / math.log1p(-twice))
 
 
 def last_stretch(polls: Sequence[Counted]) -> Counted:

@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from rollout.monitoring.aggregates import Aggregates, Span
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.binomial import confidence_sequence
+from rollout.monitoring.counters import Span
 from rollout.monitoring.samples import Context
+from rollout.monitoring.share_test import Counted
 
 P95 = 0.95
 
@@ -95,6 +98,26 @@ def show_span(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     counts = {"h": hours, "min": minutes, "s": rest}
     return " ".join(f"{count} {unit}" for unit, count in counts.items() if count) or "0 s"
+
+
+def share_interval(counted: Counted) -> tuple[float, float] | None:
+    """Return the 95 % confidence sequence of a share, None without a request; rounded as it is journalled."""
+    if not counted.requests:
+        return None
+    low, high = confidence_sequence(counted.requests, counted.failures)
+    return round(low, 6), round(high, 6)
+
+
+def show_interval(interval: tuple[float, float] | None) -> str:
+    """Return bounds of a share as percent: ``2.2-4.3 %``; empty without bounds."""
+    return "" if interval is None else f"{interval[0] * 100:.1f}-{interval[1] * 100:.1f} %"
+
+
+def describe_stretch(shown: Counted, window: Counted) -> str:
+    """Return the name of a stretch of polls by the time that it covers; the window's where it is the whole."""
+    if shown != window:
+        return f"the last {show_span(shown.seconds)}"
+    return f"the window's {show_span(window.seconds)}" if window.seconds >= 1 else "the window"
 
 
 def _compare(value: float, limit: float) -> State:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from rollout.changes.backup import recorded
@@ -21,8 +22,16 @@ JUDGE = 2
 """The rule that judges a window, kept with it: 2 is the test for shares; a window without a number had fixed counts."""
 
 
-def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | None = None) -> Context:
-    """Return the context of the triggers, from scenario and journal; `stage` is the canary's.
+def trigger_context(
+    scenario: Scenario, record: RolloutRecord, stage: Stage | None = None, control_ms: Sequence[float] | None = None
+) -> Context:
+    """Return the context of the triggers, from scenario and journal.
+
+    Args:
+        scenario: the scenario.
+        record: the rollout.
+        stage: the stage of a canary; None where the change is made all at once.
+        control_ms: the latencies of the control group before this window; None where the journal's window has them.
 
     Raises:
         NotCleared: the journal holds no backup.
@@ -42,6 +51,7 @@ def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | No
         window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
         alpha=float(record.opened.get("policy", {}).get("alpha", ALPHA)),
         stages=1 if stage is None else len(stages(scenario)),
+        control_latencies_ms=tuple((record.window or {}).get("control_ms", ()) if control_ms is None else control_ms),
         fallbacks_are_normal=bool(record.opened.get("target", {}).get("fallbacks_are_normal")),
     )
 
@@ -61,8 +71,22 @@ def counters_before(record: RolloutRecord) -> Metrics | None:
     return None if body is None else Metrics(**{**body, "latency": Latency(**body["latency"])})
 
 
+def control_latencies(rollout: RolloutContext, record: RolloutRecord, stage: Stage | None) -> tuple[float, ...]:
+    """Return the latencies in ms of the control group before a stage begins, ascending: of the stage before.
+
+    A stage that an earlier call has begun keeps those that it began with: its latency limit does not move.
+    """
+    if stage is None or record.window is None or not record.pauses:
+        return ()
+    if has_begun(record, stage):
+        return tuple(record.window.get("control_ms", ()))
+    samples = rollout.journal.entries(rollout.id, Kind.SAMPLE)
+    before = replay_samples(samples, record, record.pauses[-1]["sources"])
+    return tuple(before.control_requests.latencies(math.inf))
+
+
 def take_up_window(
-    rollout: RolloutContext, record: RolloutRecord, names: Iterable[str], stage: Stage | None
+    rollout: RolloutContext, record: RolloutRecord, names: Iterable[str], stage: Stage | None, known: Context
 ) -> WindowState:
     """Return the state of the window; one that no earlier call has paused begins now, with an entry in the journal."""
     if record.window is None or not has_begun(record, stage):
@@ -70,7 +94,7 @@ def take_up_window(
         facts = (
             {"window_s": rollout.scenario.monitor.window_s}
             if stage is None
-            else {"window_s": stage.lasts_s, "stage": stage.name}
+            else {"window_s": stage.lasts_s, "stage": stage.name, "control_ms": list(known.control_latencies_ms)}
         )
         rollout.append(Kind.WINDOW, began_at=format_utc(began_at), judge=JUDGE, **facts)
         return WindowState(began_at, Aggregates(names))

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from rollout.core.scenario import Monitor
 from rollout.gateway.responses import Latency, Metrics
-from rollout.monitoring.aggregates import Counters, Requests, Span
+from rollout.monitoring.counters import Counters, Span
+from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading
 from rollout.monitoring.verdict import percentile
 

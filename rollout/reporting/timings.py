@@ -17,8 +17,8 @@ from rollout.core.errors import JournalError
 from rollout.core.scenario import EMERGENCY_SOURCE
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
-from rollout.monitoring.error_rate import of_users
 from rollout.monitoring.samples import Sample, SourceName
+from rollout.monitoring.users_requests import of_users
 from rollout.reporting.time_in_effect import SINGLE, Effect, effect_of, seconds
 
 __all__ = [

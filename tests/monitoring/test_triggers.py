@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rollout.core.histogram import Histogram
 from rollout.core.scenario import Limits, Monitor
 from rollout.gateway.responses import Connection
-from rollout.monitoring.aggregates import Aggregates, Counters
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.counters import Counters
 from rollout.monitoring.data_quality import extended
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName, SyntheticReading
 from rollout.monitoring.triggers import judge, judge_again

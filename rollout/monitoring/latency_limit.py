@@ -1,0 +1,108 @@
+"""The latency limit of a window, from its baseline or its scenario (MON-3, PRE-5.4)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rollout.core.histogram import Histogram
+from rollout.monitoring.effective_limit import (
+    SLOWER_SHARE,
+    EffectiveLimit,
+    effective_limit,
+    effective_limit_of_histogram,
+)
+from rollout.monitoring.samples import Baseline, Context
+from rollout.monitoring.share_tests import baseline_alpha
+from rollout.monitoring.verdict import percentile
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyLimit:
+    """The latency that at most a share of the requests may exceed.
+
+    Attributes:
+        named_ms: the limit as the scenario names it: a multiple of the baseline's P95, or absolute.
+        value_ms: the effective limit, with the uncertainty of the baseline in it.
+        share: the share of requests that may be slower, 0-1: 5 %, or more if the baseline is small.
+        requests: the requests of the baseline; 0 where the limit is absolute.
+        why: how it is derived, in words.
+        is_absolute: whether it has no baseline.
+    """
+
+    named_ms: float
+    value_ms: float
+    share: float
+    requests: int
+    why: str
+    is_absolute: bool = False
+
+
+def baseline_limit(context: Context, source: str) -> LatencyLimit | None:
+    """Return the limit of ``users`` or ``synthetic`` requests; None where there is no usable baseline.
+
+    During a canary it is the control group's of the stage before, where that had enough requests; otherwise the
+    precheck's. It is fixed when the window begins, because a limit that moves has no probability of a false breach.
+    """
+    limits, base = context.monitor.limits, context.baseline
+    if limits.p95_ms is not None:
+        return LatencyLimit(limits.p95_ms, limits.p95_ms, SLOWER_SHARE, 0, "absolute", is_absolute=True)
+    if source != "users" and len(context.control_latencies_ms) >= context.monitor.min_samples:
+        return _of_latencies(context, context.control_latencies_ms, "control group of the stage before")
+    if base is None:
+        return None
+    return _of_users(context, base) if source == "users" else _of_own(context, base)
+
+
+def _of_users(context: Context, base: Baseline) -> LatencyLimit | None:
+    if base.users_histogram is not None and base.users_p95_ms is not None:
+        return _of_histogram(context, base.users_histogram, base.users_p95_ms)
+    return _of_p95(context, base.users_p95_ms, base.users_samples)
+
+
+def _of_own(context: Context, base: Baseline) -> LatencyLimit | None:
+    if base.synthetic_latencies_ms:
+        return _of_latencies(context, base.synthetic_latencies_ms, "baseline")
+    return _of_p95(context, base.synthetic_p95_ms, base.synthetic_samples)
+
+
+def _of_latencies(context: Context, latencies_ms: tuple[float, ...], of: str) -> LatencyLimit | None:
+    factor = context.monitor.limits.latency_factor
+    found = _limit_of_latencies(latencies_ms, factor, baseline_alpha(context))
+    return _usable(factor, percentile(latencies_ms), found, of)
+
+
+# The limit is asked for at every poll, and the latencies do not change.
+@lru_cache(maxsize=8)
+def _limit_of_latencies(latencies_ms: tuple[float, ...], factor: float, alpha: float) -> EffectiveLimit | None:
+    return effective_limit(latencies_ms, factor, alpha)
+
+
+def _of_histogram(context: Context, histogram: Histogram, p95_ms: float) -> LatencyLimit | None:
+    factor = context.monitor.limits.latency_factor
+    found = _limit_of_histogram(histogram, factor, baseline_alpha(context))
+    return _usable(factor, p95_ms, found, "baseline")
+
+
+@lru_cache(maxsize=8)
+def _limit_of_histogram(histogram: Histogram, factor: float, alpha: float) -> EffectiveLimit | None:
+    return effective_limit_of_histogram(histogram, factor, alpha)
+
+
+def _of_p95(context: Context, p95_ms: float | None, requests: int) -> LatencyLimit | None:
+    """Return the limit of a baseline of which only the P95 is known: a gateway's percentile, a journal of before."""
+    if p95_ms is None or requests < context.monitor.min_samples:
+        return None
+    factor = context.monitor.limits.latency_factor
+    return _usable(factor, p95_ms, EffectiveLimit(factor * p95_ms, SLOWER_SHARE, requests), "baseline")
+
+
+def _usable(factor: float, p95_ms: float, found: EffectiveLimit | None, of: str) -> LatencyLimit | None:
+    named_ms = factor * p95_ms
+    if found is None or not (0 < named_ms < math.inf and 0 < found.limit_ms < math.inf):
+        return None
+    why = f"{factor:g} x {of} {p95_ms:.5g} ms"
+    if found.limit_ms != named_ms:
+        why += f", effective {found.factor_of(p95_ms):.3g} x with the uncertainty of its {found.requests} requests"
+    return LatencyLimit(named_ms, found.limit_ms, found.share, found.requests, why)
