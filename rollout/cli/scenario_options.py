@@ -9,6 +9,7 @@ from rollout.config.load import load
 from rollout.config.project import DEFAULT_SCENARIO
 from rollout.core.request import Request
 from rollout.gateway.embedded_proof import doubt_request
+from rollout.monitoring.planned_windows import unjudgeable_windows
 
 
 def load_request(args: argparse.Namespace, *, sends: bool = True) -> Request:
@@ -32,5 +33,6 @@ def load_request(args: argparse.Namespace, *, sends: bool = True) -> Request:
         targets=args.targets,
         policy=args.policy,
         sends=sends,
+        check_windows=unjudgeable_windows,
         doubt=doubt_request,
     )

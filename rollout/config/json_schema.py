@@ -54,6 +54,7 @@ _RECORDS: Mapping[type[Schema], tuple[type, ...]] = {
     targets.ServiceSchema: (target.Service,),
     scenarios.StageSchema: (scenario.Share,),
     policies.StandardChangeSchema: (policy.StandardChange,),
+    monitoring.SyntheticPowerSchema: (scenario.SyntheticPower,),
     scenarios.StrategySchema: (scenario.Canary,),
     targets.TargetSchema: (target.Target,),
     targets.TimeoutsSchema: (target.Timeouts,),

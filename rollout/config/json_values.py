@@ -142,6 +142,9 @@ VALUES: Mapping[Validator, Json] = {
     quantities.staleness: _DURATION,
     quantities.milliseconds: _DURATION,
     quantities.share: _PERCENT | {"exclusiveMaximum": 1, "description": "A share: `5%` or `0.05`."},
+    quantities.judged_share: _PERCENT | {"exclusiveMaximum": 0.9, "description": "A share: `5%` or `0.05`."},
+    quantities.alpha: _PERCENT | {"maximum": 0.1, "description": "A probability: `0.01` or `1%`."},
+    quantities.power: _PERCENT | {"minimum": 0.5, "maximum": 0.999, "description": "A probability: `0.9` or `90%`."},
     quantities.portion: _PERCENT | {"maximum": 1, "description": "A share: `10%` or `0.1`."},
     quantities.factor: _RATIO
     | {"exclusiveMinimum": 1, "pattern": rf"^\s*{_NUMBER}\s*x?\s*$", "description": "A factor: `2x` or `2`."},

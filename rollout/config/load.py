@@ -12,7 +12,7 @@ from rollout.config.former_keys import describe_former_keys
 from rollout.config.policies import read_policies
 from rollout.config.policy_rules import refuse_missing_sources
 from rollout.config.project import DEFAULT_SCENARIO
-from rollout.config.scenarios import CheckSandbox, ScenarioRequest
+from rollout.config.scenarios import CheckSandbox, CheckWindows, ScenarioRequest
 from rollout.config.source import Place, Source
 from rollout.config.target_selection import (
     TargetRequest,
@@ -46,6 +46,7 @@ def load(
     directory: Path,
     env: Mapping[str, str],
     check_sandbox: CheckSandbox | None = None,
+    check_windows: CheckWindows | None = None,
     targets: Path | None = None,
     policy: Path | None = None,
     sends: bool = True,
@@ -66,6 +67,7 @@ def load(
         directory: the folder with ``targets.yaml`` and ``policy.yaml``; those beside the scenario are preferred.
         env: environment variables: tokens must be set in it, and it names the author where the file does not.
         check_sandbox: judges the scenario's ``sandbox:``.
+        check_windows: judges whether the windows can tell what they have to.
         targets: the file in the place of ``targets.yaml`` in `directory`.
         policy: ``--policy``, the file in the place of ``policy.yaml``: out of the author's reach.
         sends: whether the run sends anything later; one that only reads the request needs no tokens and certificates,
@@ -81,7 +83,7 @@ def load(
     options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
     ticket_given = None if ticket is None else options["--ticket"].accept((), text, ticket)
     requested = _requested(scenario, activate, options["--activate"], ticket_given, env)
-    inputs = _Inputs(requested, files, options, check_sandbox)
+    inputs = _Inputs(requested, files, options, check_sandbox, check_windows)
     by_scenario = TargetRequest(requested.parsed.target, requested.source, ("target",))
     by_option = TargetRequest(target, options["--target"])
     chosen = choose_target(files, by_scenario, by_option, gateway, options["--gateway"])
@@ -185,12 +187,14 @@ class _Inputs:
         files: the targets' and the policy's file.
         options: the options that are sources, by name.
         check_sandbox: judges the scenario's ``sandbox:``.
+        check_windows: judges whether the windows can tell what they have to.
     """
 
     requested: ScenarioRequest
     files: ConfigFiles
     options: Mapping[str, Source]
     check_sandbox: CheckSandbox | None
+    check_windows: CheckWindows | None
 
     def request(self, chosen: ListedTarget | None, origin: Origin) -> Request:
         """Return the request for the chosen target. Raises InvalidInput with every mistake."""
@@ -204,6 +208,9 @@ class _Inputs:
         scenario = scenarios.build_scenario(self.requested, chosen, rule)
         request = Request(scenario, chosen.target, rule, origin)
         _refuse_greedy_patterns(request, self.files.policy)
+        if self.check_windows:
+            problems = self.check_windows(scenario, chosen.target, rule)
+            scenarios.refuse_unjudgeable(self.requested, chosen, problems)
         self._raise_if_any(origin)
         return request
 

@@ -66,7 +66,7 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, w
     Where a waiver of PRE-4.4 stands, the check says what is left of the window, and whether the waiver counts.
     """
     if planned.window_s < policy.window_at_least_s and "PRE-4.4" not in waived:
-        _refuse(
+        refuse_key(
             layers,
             "window",
             f"{show_duration(planned.window_s)} is shorter than {policy.name} asks for "
@@ -74,7 +74,7 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, w
         )
     for key, every_s in (("metrics_every", planned.metrics_every_s), ("alerts_every", planned.alerts_every_s)):
         if every_s > planned.window_s:
-            _refuse(
+            refuse_key(
                 layers,
                 key,
                 f"{show_duration(every_s)} is longer than the window ({show_duration(planned.window_s)}); "
@@ -83,7 +83,7 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, w
     _refuse_odd_probes(layers, planned)
     extending = [name for name, what in planned.on_no_data.items() if what != ROLL_BACK]
     if policy.on_no_data == ROLL_BACK and extending:
-        _refuse(
+        refuse_key(
             layers,
             "on_no_data",
             f"extends for {', '.join(extending)}, and {policy.name} rolls back (MON-6); remove it",
@@ -97,7 +97,7 @@ def refuse_no_room(layers: Sequence[Layer], planned: Monitor, target: Target) ->
     """Refuse a bake time that no window of the target is long enough for: PRE-4.1 could never pass."""
     longest = longest_s(target)
     if longest is not None and planned.window_s > longest:
-        _refuse(
+        refuse_key(
             layers,
             "window",
             f"{show_duration(planned.window_s)} never fits: the windows of target {target.name!r} are open for "
@@ -108,17 +108,31 @@ def refuse_no_room(layers: Sequence[Layer], planned: Monitor, target: Target) ->
 def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
     if planned.probes is not None and planned.expect is not None:
         why = "each probe has its own" if planned.probes else "probes are off"
-        _refuse(
+        refuse_key(
             layers, "expect", f"would never be compared with an answer, because {why}; move it to a probe, or remove it"
         )
+    _refuse_odd_baseline(layers, planned)
     asked, most = planned.planned_synthetic, planned.synthetic_at_most
     if asked > most:
         has_cap = any("synthetic_at_most" in layer.explicit_values() for layer in layers)
-        _refuse(
+        refuse_key(
             layers,
             "synthetic_at_most" if has_cap else "synthetic_every",
             f"a request every {show_duration(planned.synthetic_every_s)} for {show_duration(planned.window_s)} is "
             f"{asked:,} of them, above the cap of {most:,}; send fewer, or raise synthetic_at_most",
+        )
+
+
+def _refuse_odd_baseline(layers: Sequence[Layer], planned: Monitor) -> None:
+    for key, is_given in (("baseline_requests", planned.baseline_requests), ("synthetic", planned.synthetic)):
+        if is_given and not planned.in_turn:
+            refuse_key(layers, key, "asks for requests of the suite's own, and probes are off; remove one of the two")
+    fewest = planned.min_samples
+    if planned.baseline_requests is not None and planned.baseline_requests < fewest:
+        refuse_key(
+            layers,
+            "baseline_requests",
+            f"{planned.baseline_requests} is fewer than min_samples ({fewest}), without which PRE-5.4 fails; raise it",
         )
 
 
@@ -131,7 +145,7 @@ def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> 
         ("alerts_every", planned.alerts_every_s, _PROCEDURE.alerts_every_s, show_duration),
     ):
         if value > most:
-            _refuse(layers, key, f"{show(value)} is looser than the procedure's {show(most)}; lower it")
+            refuse_key(layers, key, f"{show(value)} is looser than the procedure's {show(most)}; lower it")
 
 
 def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
@@ -139,9 +153,10 @@ def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
     given = ChainMap(*(layer.explicit_values() for layer in layers))
     for key, bound in sanity_bounds.MONITOR.items():
         if key in given and (words := bound.refusal(given[key], policy.name)):
-            _refuse(layers, key, words)
+            refuse_key(layers, key, words)
 
 
-def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:
+def refuse_key(layers: Sequence[Layer], key: str, message: str) -> None:
+    """Refuse a key where it stands: in the first layer that has it, else in the scenario."""
     layer = next((layer for layer in layers if key in layer.explicit_values()), layers[0])
     layer.source.refuse((*layer.place, key), message)

@@ -24,6 +24,10 @@ _ALL_PERCENT = 100
 _MOST_TOKENS = 4_096
 _LARGEST_FACTOR = 100
 _MOST_OF_A_LIMIT = 1_000_000_000
+_UNJUDGEABLE_FROM = 0.9
+_LARGEST_ALPHA = 0.1
+_LEAST_POWER = 0.5
+_LARGEST_POWER = 0.999
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _YEARS = range(2000, 3000)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -97,6 +101,44 @@ def share(value: Any) -> float:
             else ""
         )
         raise InvalidValue(f"{shown(value)} is out of range; it must be above 0% and below 100%{hint}")
+    return found
+
+
+def judged_share(value: Any) -> float:
+    """Return the largest share of failed requests that is acceptable: one that requests can show to be exceeded."""
+    found = units.fraction(value)
+    if found == 0:
+        raise InvalidValue(
+            "0% cannot be judged: no number of requests shows a share of none; write the largest that is acceptable, "
+            "such as 1%"
+        )
+    if _UNJUDGEABLE_FROM <= found < 1:
+        raise InvalidValue(
+            f"{shown(value)} cannot be judged: no number of requests shows that it is exceeded; write less than "
+            f"{units.show_fraction(_UNJUDGEABLE_FROM)}"
+        )
+    return share(value)
+
+
+def alpha(value: Any) -> float:
+    """Return the probability of a false breach, above 0 and up to 0.1."""
+    found = units.fraction(value)
+    if not 0 < found <= _LARGEST_ALPHA:
+        raise InvalidValue(
+            f"{shown(value)} is out of range; it is how often one trigger may roll back a healthy change, "
+            f"and must be above 0 and at most {_LARGEST_ALPHA:g}"
+        )
+    return found
+
+
+def power(value: Any) -> float:
+    """Return the probability with which a window has to show twice a limit, 0.5 to 0.999."""
+    found = units.fraction(value)
+    if not _LEAST_POWER <= found <= _LARGEST_POWER:
+        raise InvalidValue(
+            f"{shown(value)} is out of range; it is the probability with which twice the limit is seen, and must be at "
+            f"least {_LEAST_POWER:g} and at most {_LARGEST_POWER:g}, such as 0.9"
+        )
     return found
 
 

@@ -76,6 +76,7 @@ MONITOR: Mapping[str, Bound] = {
     "dark_in_a_row": Bound(10, "a source that is unavailable would be waited for", show=_count),
     "dark_share": Bound(0.5, "a source that mostly fails shows nothing", show=show_fraction),
     "stable_polls": Bound(20, "a rollback would not end", 2, "one poll is no sign of stability (RBK-4.2)", _count),
+    "baseline_requests": Bound(2_000, "every request costs money, and they are sent one after another", show=_count),
     "synthetic_at_most": Bound(20_000, "every request costs money", show=_count),
 }
 """Keys of ``monitor:``; `p95` in milliseconds, other durations in seconds."""

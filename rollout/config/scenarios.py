@@ -11,7 +11,7 @@ from typing import Any
 from rollout.config import canary, validators
 from rollout.config.changes import PlacedChange, read_changes
 from rollout.config.feasibility import refuse_impossible, refuse_restart
-from rollout.config.monitoring import Layer, apply_policy, merge_layers, refuse_loose, refuse_no_room
+from rollout.config.monitoring import Layer, apply_policy, merge_layers, refuse_key, refuse_loose, refuse_no_room
 from rollout.config.policy_rules import refuse_kinds, refuse_not_standard, refuse_odd_waivers
 from rollout.config.restarts import add_restart
 from rollout.config.schemas.scenarios import ScenarioSchema
@@ -24,6 +24,9 @@ from rollout.core.target import Target
 
 CheckSandbox = Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
 """Returns (path, message) for everything that is wrong with a scenario's ``sandbox:``."""
+
+CheckWindows = Callable[[Scenario, Target, Policy], Iterable[tuple[str, str]]]
+"""Returns the key of ``monitor:`` and the message for everything that the windows of a scenario cannot tell."""
 
 _EXAMPLE = "change: {activate: openai, model: gpt-4o}"
 
@@ -114,6 +117,15 @@ def refuse_misfits(
         )
     for path, message in check_sandbox(parsed.sandbox) if check_sandbox else ():
         source.refuse(_place(path), message)
+
+
+def refuse_unjudgeable(requested: ScenarioRequest, listed: ListedTarget, problems: Iterable[tuple[str, str]]) -> None:
+    """Refuse windows that cannot tell what they have to; those of a canary are the strategy's stages."""
+    for key, message in problems:
+        if key == "window" and requested.parsed.strategy:
+            requested.source.refuse(canary.PLACE, message)
+        else:
+            refuse_key(_layers(requested, listed), key, message)
 
 
 def build_scenario(requested: ScenarioRequest, listed: ListedTarget, policy: Policy) -> Scenario:

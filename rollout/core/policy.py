@@ -130,6 +130,7 @@ class Policy:
 
 def usual(environment: str) -> Mapping[str, Any]:
     """Return the keys that version 0.1 did not know, with their values where an environment's policy states none."""
+    everywhere = {"separate_duties": False, "alpha": ALPHA, "power": WARN}
     if environment in WITHOUT_USERS:
-        return {"prove_way_back": EXECUTE, "on_missing_evidence": KEEP, "separate_duties": False}
-    return {"prove_way_back": EXCEPT_RESTART, "on_missing_evidence": WAIT, "separate_duties": False}
+        return {"prove_way_back": EXECUTE, "on_missing_evidence": KEEP, **everywhere}
+    return {"prove_way_back": EXCEPT_RESTART, "on_missing_evidence": WAIT, **everywhere}

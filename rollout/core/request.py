@@ -10,7 +10,7 @@ from typing import Any
 
 from rollout.core.canonical_json import by_field_name, sha256, to_json
 from rollout.core.policy import Policy, usual
-from rollout.core.scenario import Limits, Scenario
+from rollout.core.scenario import Limits, Monitor, Scenario
 from rollout.core.target import Target
 
 EMBEDDED = "embedded"
@@ -20,8 +20,9 @@ ABOUT = "/sandbox/about"
 """The path at which an embedded gateway describes itself."""
 
 _WHERE_IT_CAME_FROM = ("file", "source")
-_LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s", "fallbacks_are_normal")
+_LATER_IN_A_MONITOR = ("synthetic", "baseline_requests")
 _LATER_IN_LIMITS = ("fallback_share", "unexpected_share")
+_LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s", "fallbacks_are_normal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Request:
         startup_s = self.target.startup_s_of(None)
         found["changes"] = [_change(change, startup_s) for change in found["changes"]]
         found["rollback_to"] = _change(found["rollback_to"], startup_s)
+        _leave_out(found["monitor"], _LATER_IN_A_MONITOR, to_json(Monitor()))
         _leave_out(found["monitor"]["limits"], _LATER_IN_LIMITS, to_json(Limits()))
         return found
 

@@ -220,6 +220,20 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class SyntheticPower:
+    """How much the suite's own requests of a window have to show; their pace follows from it.
+
+    Attributes:
+        power: the probability, 0-1, with which a provider that fails at twice the limit breaches (MON-2).
+        usd_at_most: the most that the synthetic requests may cost in US dollars, all extensions included, by the price
+            under `usd_per_1k_tokens`; None states no bound but `synthetic_at_most`.
+    """
+
+    power: float
+    usd_at_most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Monitor:
     """The bake time and what is polled in it; the defaults are the procedure's.
 
@@ -249,6 +263,10 @@ class Monitor:
         error_pattern: a log line of level ERROR or worse that matches this pattern is MON-5; None watches for none.
         probes: the synthetic requests, sent in turn; None sends `prompt` and expects `expect`, empty sends none.
         synthetic_at_most: a window sends so many synthetic requests at most (their cost is capped with `max_tokens`).
+        synthetic: as many synthetic requests as show twice the limit of failed requests with this probability, at
+            least those of `synthetic_every_s`; None sends those of `synthetic_every_s`.
+        baseline_requests: so many requests of the suite's own measure the baseline (PRE-5.4), at least `min_samples`;
+            None sends `min_samples`.
     """
 
     window_s: float = 30 * MINUTE_S
@@ -272,6 +290,8 @@ class Monitor:
     probes: tuple[Probe, ...] | None = None
     synthetic_at_most: int = 2000
     on_no_data: Mapping[str, str] = field(default_factory=dict)
+    synthetic: SyntheticPower | None = None
+    baseline_requests: int | None = None
 
     @property
     def breach_failures(self) -> int:
@@ -289,6 +309,11 @@ class Monitor:
         if self.probes is not None:
             return self.probes
         return (Probe(self.prompt, Expectation(contains=self.expect)),)
+
+    @property
+    def planned_baseline(self) -> int:
+        """How many requests of the suite's own measure the baseline, unless three in a row fail."""
+        return max(self.min_samples, self.baseline_requests or 0) if self.in_turn else 0
 
     @property
     def planned_synthetic(self) -> int:

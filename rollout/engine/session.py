@@ -141,6 +141,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
 
 def _load_request(options: Options, clock: Clock, env: Mapping[str, str]) -> Request:
     from rollout.config.load import load  # noqa: PLC0415 - heavy, and the watchdog does not need it
+    from rollout.monitoring.planned_windows import unjudgeable_windows  # noqa: PLC0415 - likewise
 
     return load(
         scenario=options.scenario,
@@ -151,6 +152,7 @@ def _load_request(options: Options, clock: Clock, env: Mapping[str, str]) -> Req
         directory=options.scenarios,
         env=env,
         check_sandbox=_sandbox_problems,
+        check_windows=unjudgeable_windows,
         targets=options.targets,
         policy=options.policy,
         doubt=partial(policy_proof.doubt, options, clock),

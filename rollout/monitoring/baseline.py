@@ -25,7 +25,7 @@ def measure(
 ) -> Baseline:
     """Return the baseline of `provider`, the active one, from its users' numbers and from synthetic requests.
 
-    Sends `monitor.min_samples` requests one after another, fewer if three in a row fail, none if they are switched
+    Sends `monitor.planned_baseline` requests one after another, fewer if three in a row fail, none if they are switched
     off. An answer by another provider or model counts as a failure: its latency is not this provider's. A number that
     cannot be read is None; PRE-5.4 and MON-3 judge whether the numbers suffice.
 
@@ -58,7 +58,7 @@ def _requests(
     in_a_row = 0
     # The same prompts in the same order as in the window, so that the P95s are comparable.
     probes = cycle(monitor.in_turn)
-    while monitor.in_turn and len(readings) < monitor.min_samples and in_a_row < FAILURES_IN_A_ROW:
+    while len(readings) < monitor.planned_baseline and in_a_row < FAILURES_IN_A_ROW:
         if not clock.wait(PACE_S if readings else 0.0, stop):
             raise Interrupted(f"the baseline was not finished: {stop.reason}")
         readings.append(ask(gateway, provider, next(probes), target, clock))

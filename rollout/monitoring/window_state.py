@@ -16,6 +16,7 @@ from rollout.gateway.responses import Latency, Metrics
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
+from rollout.monitoring.synthetic_pace import raise_pace
 from rollout.monitoring.window import WindowState
 
 JUDGE = 2
@@ -37,7 +38,7 @@ def trigger_context(
         NotCleared: the journal holds no backup.
     """
     previous = recorded(record.backup).previous
-    return Context(
+    context = Context(
         change=scenario.activation or previous,
         previous=previous,
         monitor=scenario.monitor,
@@ -54,6 +55,7 @@ def trigger_context(
         control_latencies_ms=tuple((record.window or {}).get("control_ms", ()) if control_ms is None else control_ms),
         fallbacks_are_normal=bool(record.opened.get("target", {}).get("fallbacks_are_normal")),
     )
+    return raise_pace(context, 1.0 if stage is None else stage.share)
 
 
 def _log_unread(record: RolloutRecord) -> tuple[float, ...]:

@@ -65,6 +65,16 @@ class NoDataSchema(Schema):
     operator: OnNoData = None
 
 
+class SyntheticPowerSchema(CompleteSchema):
+    """``{power: 0.9}``: as many of the suite's own requests as show twice the limit of failed requests (MON-2)."""
+
+    example = "{power: 0.9}"
+    required_keys = ("power",)
+
+    power: Annotated[float, BeforeValidator(quantities.power)] = 0.0
+    usd_at_most: Annotated[float | None, BeforeValidator(quantities.price)] = None
+
+
 class MonitorSchema(Schema):
     """The bake time, in a scenario or as a target's defaults.
 
@@ -86,7 +96,7 @@ class MonitorSchema(Schema):
     synthetic_every_s: Pace = None
     way_back_every_s: Pace = None
     short_span_s: Seconds = None
-    error_rate: Share = None
+    error_rate: Annotated[float | None, BeforeValidator(quantities.judged_share)] = None
     latency_factor: Annotated[float | None, BeforeValidator(quantities.factor)] = None
     p95_ms: Milliseconds = None
     fallback_share: Share = None
@@ -104,3 +114,5 @@ class MonitorSchema(Schema):
     error_pattern: Regex = None
     probes: Annotated[list[ProbeSchema] | None, BeforeValidator(probe_rules.in_turn)] = None
     synthetic_at_most: Count = None
+    synthetic: SyntheticPowerSchema | None = None
+    baseline_requests: Count = None

@@ -20,7 +20,7 @@ from rollout.config.schemas.values import (
     Variable,
     Variables,
 )
-from rollout.core.policy import EXCEPT_RESTART, EXECUTE, KEEP, WAIT
+from rollout.core.policy import BLOCK, EXCEPT_RESTART, EXECUTE, KEEP, WAIT, WARN
 
 
 class StandardChangeSchema(CompleteSchema):
@@ -103,3 +103,5 @@ class PolicySchema(Schema):
     prove_way_back: Annotated[str | None, BeforeValidator(validators.choice(EXECUTE, EXCEPT_RESTART))] = None
     on_missing_evidence: Annotated[str | None, BeforeValidator(validators.choice(WAIT, KEEP))] = None
     separate_duties: Flag = None
+    alpha: Annotated[float | None, BeforeValidator(quantities.alpha)] = None
+    power: Annotated[str | None, BeforeValidator(validators.choice(WARN, BLOCK))] = None

@@ -186,7 +186,7 @@ def promise(monitor: Monitor) -> str:
     return (
         f"{monitor.planned_synthetic} in {monitor.window_s:g} s, {monitor.synthetic_at_most} at most, each answer at "
         f"most {tokens} tokens: {monitor.synthetic_at_most * tokens:,} tokens of answers at most. Before the change "
-        f"{monitor.min_samples} more measure the baseline. Each is tagged X-Synthetic"
+        f"{monitor.planned_baseline} more measure the baseline. Each is tagged X-Synthetic"
     )
 
 
