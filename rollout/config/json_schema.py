@@ -24,7 +24,7 @@ from rollout.config.json_values import Json, Validator, json_schema_of, lone_or_
 from rollout.config.schemas import calls, change_windows, changes, monitoring, policies, scenarios, sources, targets
 from rollout.config.schemas.base import Schema
 from rollout.config.validators import PROVIDER
-from rollout.core import policy, scenario, target
+from rollout.core import limits, policy, scenario, target
 
 _CHANGES = (changes.ActivationSchema, changes.EnvironmentSchema, changes.CostLimitSchema, changes.RateLimitSchema)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -41,7 +41,7 @@ _RECORDS: Mapping[type[Schema], tuple[type, ...]] = {
     monitoring.ExpectSchema: (scenario.Expectation,),
     change_windows.FreezeSchema: (target.Freeze,),
     scenarios.ImpactSchema: (scenario.Impact,),
-    monitoring.MonitorSchema: (scenario.Monitor, scenario.Limits),
+    monitoring.MonitorSchema: (scenario.Monitor, limits.Limits),
     scenarios.OperatorSchema: (scenario.Operator,),
     policies.PolicySchema: (policy.Policy,),
     monitoring.ProbeSchema: (scenario.Probe,),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rollout.core.canonical_json import by_field_name, sha256, to_json
+from rollout.core.limits import Limits
 from rollout.core.policy import Policy, usual
-from rollout.core.scenario import Limits, Monitor, Scenario
+from rollout.core.scenario import Monitor, Scenario
 from rollout.core.target import Target
 
 EMBEDDED = "embedded"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rollout.gateway.responses import Metrics
 from rollout.monitoring.aggregates import Aggregates
@@ -121,13 +122,19 @@ def _proof(source: str, sample: Sample, text: str) -> Finding:
 def _users_fallbacks(aggregates: Aggregates, context: Context) -> Iterator[Finding]:
     paired, at = _paired(aggregates, context), _at(aggregates, SourceName.FALLBACKS)
     fallbacks = round(paired.stream.window.failures + paired.waiting)
-    if aggregates.counters.last is None or (paired.stream.window.failures and not paired.counted):
+    if not _has_counters(aggregates) or (paired.stream.window.failures and not paired.counted):
         if fallbacks:
             text = f"the gateway fell back {fallbacks} time(s) to another provider since the change"
             yield Finding(SourceName.FALLBACKS, at, f"{text}; no request of users was counted, so one is enough")
         return
     what = "of users' requests fell back to another provider since the change"
     yield from _share_above(aggregates, SourceName.FALLBACKS, what, paired.stream, fallback_test(context))
+
+
+def _has_counters(aggregates: Aggregates) -> bool:
+    """Return whether requests are counted, or may be: the first poll of the counters has not failed."""
+    polls = aggregates.polls.get(SourceName.METRICS)
+    return polls is not None and (polls.good is not None or not polls.failed)
 
 
 def _broken_expectations(aggregates: Aggregates, context: Context) -> Iterator[Finding]:
@@ -195,7 +202,13 @@ def _describe_fallbacks(paired: PairedFallbacks, context: Context) -> str:
 
 def _interval(stream: ShareStream) -> tuple[float, float] | None:
     window = stream.window
-    return confidence_sequence(window.requests, window.failures) if window.requests else None
+    return _bounds(window.requests, window.failures) if window.requests else None
+
+
+@lru_cache(maxsize=16)
+def _bounds(requests: float, failures: float) -> tuple[float, float]:
+    # Most polls of the other sources change neither number.
+    return confidence_sequence(requests, failures)
 
 
 def _log_unread(context: Context) -> str:

@@ -22,7 +22,7 @@ from rollout.gateway.responses import Alert, Connection, ConnectionTest, Latency
 
 LINES_KEPT = 5
 LINE_KEPT = 300
-_RARE = ("control", "kind")
+_RARE = ("control", "unexpected")
 
 
 class Unexpected(StrEnum):
@@ -61,8 +61,8 @@ class SyntheticReading:
         reason: why it failed, or, if `ok`, why the answer is unexpected (MON-5); None for an expected answer.
         status: the HTTP status of a failed request; None if none came, so that the gateway may not have counted it.
         control: during a canary, the previous provider answered this request, so it does not count for the new one.
-        kind: one of `Unexpected` where the answer is unexpected and no proof by itself; None otherwise, and in journals
-            of earlier versions.
+        unexpected: one of `Unexpected` where the answer is unexpected and no proof by itself; None otherwise, and in
+            journals of earlier versions.
     """
 
     ok: bool
@@ -72,7 +72,7 @@ class SyntheticReading:
     reason: str | None = None
     status: int | None = None
     control: bool = False
-    kind: str | None = None
+    unexpected: str | None = None
 
 
 Reading: TypeAlias = (

@@ -35,7 +35,7 @@ class UnexpectedAnswers:
         """Add one request; one that was not answered neither confirms nor refutes."""
         if not reading.ok:
             return
-        is_fallback, is_unmet = reading.kind == Unexpected.FALLBACK, reading.kind == Unexpected.UNMET
+        is_fallback, is_unmet = reading.unexpected == Unexpected.FALLBACK, reading.unexpected == Unexpected.UNMET
         self.fallbacks.add(0.0, 1, int(is_fallback))
         if is_fallback:
             return

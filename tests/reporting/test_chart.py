@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rollout.core.scenario import Limits, Monitor
+from rollout.core.limits import Limits
+from rollout.core.scenario import Monitor
 from rollout.monitoring.samples import Baseline, SourceName
 from rollout.reporting.chart import draw
 from rollout.reporting.chart_data import Bake, error_rates, gaps, latencies, latency_limit, state_spans

@@ -31,6 +31,9 @@ from rollout.sandbox.settings import SandboxSettings
 T = TypeVar("T")
 
 USERS_PER_S = 1.0
+FALLEN_BACK = 0.5
+"""The share of the requests that fall back to another provider: many of a few requests, as it takes."""
+
 HEALTHY_MS = 100.0
 RESERVOIR = 1000
 """The gateway's percentiles are of its last so many requests (deviation 2)."""
@@ -297,6 +300,7 @@ class _Provider:
     at_s: float
     _users: int = 0
     _requests: int = 0
+    _before: int = 0
     _failures: int = 0
     _failing: float = 0.0
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=RESERVOIR))
@@ -313,6 +317,7 @@ class _Provider:
     def _request(self) -> bool:
         """Count one request, and return whether it is answered: failures are spread evenly over the others."""
         self._requests += 1
+        self._before += self._state is HEALTHY
         self._failing += self._state.error_share
         # A share that adds up to a little less than one is one.
         if self._failing > 1 - 1e-9:
@@ -345,7 +350,8 @@ class _Provider:
 
     def governance(self) -> Governance:
         self._poll(SourceName.FALLBACKS)
-        return Governance({}, {}, ({"id": "drill"},) if self._state.event == "fallback" else ())
+        fell_back = round(FALLEN_BACK * (self._requests - self._before)) if self._state.event == "fallback" else 0
+        return Governance({}, {}, tuple({"id": f"drill {number}"} for number in range(fell_back)))
 
     def chat(self, _: str, *, max_tokens: int = 16) -> Completion:
         if not self._request():

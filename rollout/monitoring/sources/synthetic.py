@@ -87,7 +87,7 @@ class Probes:
         )
         if self._open is not None:
             self._open = None if is_judged(found) else self._open
-        elif found.kind == Unexpected.UNMET and self._confirms:
+        elif found.unexpected == Unexpected.UNMET and self._confirms:
             self._open = probe
         return found
 
@@ -133,7 +133,7 @@ def ask(
             control=control is not None and _names_only(str(error), control, expected),
         )
     is_control = control is not None and _is_from_control(answer, expected, control, target)
-    reason, kind = (None, None) if is_control else _unexpected(answer, expected, probe, target, named=named)
+    reason, unexpected = (None, None) if is_control else _unexpected(answer, expected, probe, target, named=named)
     return SyntheticReading(
         ok=True,
         latency_ms=answer.elapsed_ms,
@@ -141,13 +141,13 @@ def ask(
         model=answer.model,
         reason=reason,
         control=is_control,
-        kind=kind,
+        unexpected=unexpected,
     )
 
 
 def is_judged(reading: SyntheticReading) -> bool:
     """Return whether the expectations of a prompt were compared with this answer: the new provider's."""
-    return reading.ok and not reading.control and reading.kind in {None, Unexpected.UNMET}
+    return reading.ok and not reading.control and reading.unexpected in {None, Unexpected.UNMET}
 
 
 def _unexpected(

@@ -15,9 +15,10 @@ from rollout.cli.drill.replayed import Drilled, breaches, judged
 from rollout.cli.main import main
 from rollout.cli.progress import Progress
 from rollout.core.errors import RolloutError
+from rollout.core.limits import Limits
 from rollout.core.policy import Policy
 from rollout.core.request import Request
-from rollout.core.scenario import Expectation, Limits, Monitor, Probe, ProviderChange, Scenario
+from rollout.core.scenario import Expectation, Monitor, Probe, ProviderChange, Scenario
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Sources, Target
 from rollout.monitoring import triggers
 from rollout.monitoring.verdict import State, Verdict
