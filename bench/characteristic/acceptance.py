@@ -222,7 +222,8 @@ def _sooner(tallies: Tallies) -> Row:
     later = [
         world
         for world in worlds
-        if _median_s(tallies[world].breached) >= min(_median_s(tallies[world].rivals[each]) for each in (ARGO, FLAGGER))
+        if _median_s(tallies[world].breached)
+        >= min(_median_of_most_s(tallies[world], each) for each in (ARGO, FLAGGER))
     ]
     named = "".join(f"; {name_worlds([each])}, {name_onset(each.onset_s)}" for each in later)
     return Row(
@@ -232,6 +233,12 @@ def _sooner(tallies: Tallies) -> Row:
         "0",
         met=not later,
     )
+
+
+def _median_of_most_s(tally: Tally, rival: str) -> float:
+    """Return a rival's median delay; infinite where it has not seen most faults, or had rolled back before them."""
+    alarms = tally.rivals[rival]
+    return _median_s(alarms) if 2 * alarms.delays_s.size > tally.windows else math.inf
 
 
 def _compared() -> Iterable[World]:

@@ -130,9 +130,9 @@ def _examine_rollout(
     if derived.unsampled:
         examination.unclaimed.append(f"{rollout}: no samples stand behind {', '.join(sorted(derived.unsampled))}")
     if derived.former:
+        clauses = ", ".join(sorted(derived.former))
         examination.unclaimed.append(
-            f"{rollout}: {', '.join(sorted(derived.former))} were judged by the rule of an earlier version, and are not "
-            "derived again"
+            f"{rollout}: an earlier version's rule judged {clauses}, which are not derived again"
         )
 
 

@@ -16,6 +16,7 @@ _LOG_PI = math.log(math.pi)
 _LAST_TABULATED = 15
 _SMALLEST_TERM = 1e-17
 _PRECISION = 1e-14
+_SHOWN_PRECISION = 1e-6
 _HALF = 0.5
 
 
@@ -67,14 +68,14 @@ def confidence_sequence(requests: float, failures: float, alpha: float = 0.05) -
         return failures * math.log(share) + passed * math.log1p(-share) >= least
 
     estimate = failures / requests if requests else 0.5
-    low = _bisect(lambda share: not is_inside(share), 0.0, estimate) if failures else 0.0
-    high = _bisect(is_inside, estimate, 1.0) if passed else 1.0
+    low = _bisect(lambda share: not is_inside(share), 0.0, estimate, _SHOWN_PRECISION) if failures else 0.0
+    high = _bisect(is_inside, estimate, 1.0, _SHOWN_PRECISION) if passed else 1.0
     return low, high
 
 
-def _bisect(is_below: Callable[[float], bool], low: float, high: float) -> float:
-    """Return the number between `low` and `high` up to which `is_below` is true, to 14 digits."""
-    while high - low > _PRECISION * high:
+def _bisect(is_below: Callable[[float], bool], low: float, high: float, precision: float = _PRECISION) -> float:
+    """Return the number between `low` and `high` up to which `is_below` is true, to 14 digits or fewer."""
+    while high - low > precision * high:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if is_below(middle) else (low, middle)
     return 0.5 * (low + high)

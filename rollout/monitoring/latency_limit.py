@@ -42,13 +42,15 @@ class LatencyLimit:
 def baseline_limit(context: Context, source: str) -> LatencyLimit | None:
     """Return the limit of ``users`` or ``synthetic`` requests; None where there is no usable baseline.
 
-    During a canary it is the control group's of the stage before, where that had enough requests; otherwise the
-    precheck's. It is fixed when the window begins, because a limit that moves has no probability of a false breach.
+    During a canary it is the control group's of the stage before, where that had as many requests as the precheck's
+    baseline; otherwise the precheck's. It is fixed when the window begins, because a limit that moves has no known
+    probability of a false breach.
     """
     limits, base = context.monitor.limits, context.baseline
     if limits.p95_ms is not None:
         return LatencyLimit(limits.p95_ms, limits.p95_ms, SLOWER_SHARE, 0, "absolute", is_absolute=True)
-    if source != "users" and len(context.control_latencies_ms) >= context.monitor.min_samples:
+    enough = max(context.monitor.min_samples, 0 if base is None else base.synthetic_samples)
+    if source != "users" and len(context.control_latencies_ms) >= enough:
         return _of_latencies(context, context.control_latencies_ms, "control group of the stage before")
     if base is None:
         return None

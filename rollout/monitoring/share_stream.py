@@ -52,12 +52,14 @@ class ShareStream:
 
     def latest(self, seconds: float) -> Counted:
         """Return the newest polls that cover so many seconds; all if these are fewer."""
-        found = NOTHING
+        covered = requests = failures = 0.0
         for poll in reversed(self.polls):
-            if found.seconds >= seconds:
+            if covered >= seconds:
                 break
-            found = _together(found, poll)
-        return found
+            covered += poll.seconds
+            requests += poll.requests
+            failures += poll.failures
+        return Counted(covered, requests, failures)
 
     def worst_stretch(self, test: ShareTest) -> Counted:
         """Return the newest polls that say most against the limit: since when the share is above it."""

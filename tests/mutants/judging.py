@@ -52,13 +52,13 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A poll without requests is no evidence of a change.",
             ),
             (
-                "window.failures / window.requests > limit:",
-                "window.failures / window.requests > 2 * limit:",
+                "part.failures / part.requests > limit:",
+                "part.failures / part.requests > 2 * limit:",
                 "No window above its own limit holds.",
             ),
             (
-                "for part in (window, stretch))",
-                "for part in (window,))",
+                "return is_within(window, limit) and is_within(stretch, limit)",
+                "return is_within(window, limit)",
                 "A change near the window's end is not kept unseen.",
             ),
             (
