@@ -176,11 +176,19 @@ class Gateway:
             Refused: the gateway refused it; with status 429 its rate limit did, at every try.
             GatewayError: no completion, or an incomplete one; with status 429 a provider is rate limiting.
         """
-        other = self._target.chat_with
-        if other is not None:
-            return self._sender.send(replacement_call(other, "chat_with", CHAT, prompt=prompt), parsing.completion)
-        body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens}
-        return self._sender.send(Call("paths.chat", "POST", self._path("POST", "chat"), body, CHAT), parsing.completion)
+        return self._complete(prompt, {"max_tokens": max_tokens})
+
+    def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Request a completion as `chat` does, as a stream of events, and measure its `first_token_ms`.
+
+        The same deadline holds for the whole stream. An answer that is no stream is returned too, without
+        `first_token_ms`. A target's `chat_with` is sent as it is: it streams, or it does not.
+
+        Raises:
+            Refused: as `chat`.
+            GatewayError: as `chat`; a stream that never begins, breaks off or is garbage is no completion.
+        """
+        return self._complete(prompt, {"max_tokens": max_tokens, "stream": True})
 
     def activate(self, provider: str, model: str) -> None:
         """Make `provider` the active one with `model`; a claim to be read back (APP-1.2, deviation 6).
@@ -278,6 +286,13 @@ class Gateway:
                 f"{what} is a write, and the gateway is sealed; write inside "
                 f'`with gateway.allow_writes("{step}"):`, naming the step'
             )
+
+    def _complete(self, prompt: str, options: Mapping[str, object]) -> Completion:
+        other = self._target.chat_with
+        if other is not None:
+            return self._sender.send(replacement_call(other, "chat_with", CHAT, prompt=prompt), parsing.completion)
+        body = {"messages": [{"role": "user", "content": prompt}], **options}
+        return self._sender.send(Call("paths.chat", "POST", self._path("POST", "chat"), body, CHAT), parsing.completion)
 
     def _routing(self) -> Routing:
         if self._target.routing is None:

@@ -37,6 +37,11 @@ class Body:
         self._decoded = bytearray()
         self._inflating = zlib.decompressobj(_WINDOW[self._coding]) if self._coding else None
 
+    @property
+    def length(self) -> int:
+        """Return how many bytes are decoded so far."""
+        return len(self._decoded)
+
     def feed(self, piece: bytes) -> None:
         """Decode the next bytes of the answer.
 

@@ -19,12 +19,8 @@ from rollout.gateway.documents import (
     FAILED,
     InvalidResponse,
     adapter_of,
-    decode_text,
-    describe_error,
     describe_mismatch,
-    describe_size,
     media_type,
-    parse_object,
     read_document,
     read_shape,
     refuse_failure,
@@ -44,7 +40,7 @@ from rollout.gateway.responses import (
     RuntimeConfig,
     Weights,
 )
-from rollout.gateway.sse import events
+from rollout.gateway.streamed_completions import streamed_completion
 from rollout.gateway.transport import Answer
 
 _NOT_UP = {"error", "failure", "failed", "unhealthy", "down", "starting", "offline"}
@@ -205,15 +201,15 @@ def weights(answer: Answer, at: str, total: float) -> Weights:
 
 
 def completion(answer: Answer) -> Completion:
-    """Read ``POST /chat/completions``, or server-sent events (`rollout.gateway.sse`).
+    """Read ``POST /chat/completions``, or server-sent events (`rollout.gateway.streamed_completions`).
 
     An empty content is returned as it is, for a check to judge (deviation 10).
 
     Raises:
-        InvalidResponse: the shape differs, or the stream has an error event or no ``done`` event.
+        InvalidResponse: the shape differs, or the stream has an error event or no end.
     """
     if media_type(answer) == EVENTS:
-        return _streamed(answer)
+        return streamed_completion(answer)
     shape = read_shape(answer, shapes.Completion)
     return Completion(
         content=shape.choices[0].message.content or "",
@@ -243,44 +239,3 @@ def _check_claim(answer: Answer, shape: type[shapes.Claim]) -> None:
     status = read_shape(answer, shape).status
     if status != "success":
         raise InvalidResponse(f"answered {answer.status}, but its status is {status!r}, not 'success'")
-
-
-def _streamed(answer: Answer) -> Completion:
-    """Join the events of a completion; only one with a ``done`` event is complete (deviations 10 and 17)."""
-    seen = [(name, _event(name, data, answer)) for name, data in events(decode_text(answer))]
-    for name, data in seen:
-        if name == "error":
-            code = data.get("code")
-            reason = ": ".join(filter(None, (code if isinstance(code, str) else "", describe_error(data))))
-            raise InvalidResponse(f"the stream of events says error: {reason or 'no reason given'}")
-    names = [name for name, _ in seen]
-    if "done" not in names:
-        received = ", ".join(dict.fromkeys(names)) or "none"
-        raise InvalidResponse(
-            f"the answer is a stream of events that broke off: its last, done, never came (events: {received}; "
-            f"{describe_size(answer)}); did the gateway stop or restart?"
-        )
-    return Completion(
-        content="".join(data["text"] for name, data in seen if name == "content"),
-        model=_named(seen, "model"),
-        provider=_named(seen, "provider"),
-        total_tokens=0,
-        elapsed_ms=answer.elapsed_ms,
-    )
-
-
-def _event(name: str, data: str, answer: Answer) -> dict[str, Any]:
-    """Return an event's data as a JSON object; an event that is no part of a completion gives an empty one."""
-    if name not in {"start", "content", "done", "error"}:
-        return {}
-    if name == "error" and not data.startswith("{"):
-        return {"message": data}
-    document = parse_object(data.encode(), f"event {name} of {describe_size(answer)}") if data else {}
-    if name == "content" and not isinstance(document.get("text"), str):
-        raise InvalidResponse("an event of the stream is not of the recorded shape: content without a text")
-    return document
-
-
-def _named(seen: list[tuple[str, dict[str, Any]]], field: str) -> str | None:
-    """Return the last value of `field`, provider or model, in the events; None where no event has it."""
-    return next((data[field] for _, data in reversed(seen) if isinstance(data.get(field), str) and data[field]), None)

@@ -228,7 +228,8 @@ class Weights:
 class Completion:
     """``POST /chat/completions``, or the events of a stream put together: the text, and the provider that answered.
 
-    `model` and `provider` are None where the answer names none.
+    `model` and `provider` are None where the answer names none. `first_token_ms` is the time from the request to the
+    arrival of the first piece of content; None where the answer is no stream, or a stream without content.
     """
 
     content: str
@@ -236,6 +237,7 @@ class Completion:
     provider: str | None
     total_tokens: int
     elapsed_ms: float
+    first_token_ms: float | None = None
 
 
 def _name_user(value: Any) -> Any:

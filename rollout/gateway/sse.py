@@ -1,30 +1,57 @@
-"""Server-sent events, as in the HTML standard: some gateways answer a chat with them (deviation 17)."""
+"""Server-sent events, as in the HTML standard: gateways stream a completion as them (deviation 17)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
-_LINE = re.compile(r"\r\n|\n|\r")
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
+_BOM = "\ufeff"
 
 
-def events(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each event's name, ``message`` where it has none, and its data.
+class Event(NamedTuple):
+    """One event.
+
+    Attributes:
+        name: ``message`` where it has none.
+        data: its lines, joined by line feeds.
+        end: the index in the text behind the last line of its name or data.
+    """
+
+    name: str
+    data: str
+    end: int
+
+
+def events(text: str) -> Iterator[Event]:
+    """Yield each event of a text.
 
     Unlike the standard, an event that the end of the stream cuts off is yielded too: a ``done`` without its blank line
     is a ``done``, and half a JSON is an error when it is parsed.
     """
-    name, begun = "", False
+    name, end = "", 0
     data: list[str] = []
-    for line in (*_LINE.split(text.removeprefix("\ufeff")), ""):
+    for start, line in _lines(text):
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line:
-            if begun:
-                yield name or "message", "\n".join(data)
-            name, data, begun = "", [], False
-        elif field == "event":
-            name, begun = value, True
-        elif field == "data":
-            data.append(value)
-            begun = True
+            if end:
+                yield Event(name or "message", "\n".join(data), end)
+            name, data, end = "", [], 0
+        elif field in {"event", "data"}:
+            end = start + len(line)
+            if field == "event":
+                name = value
+            else:
+                data.append(value)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield where each line starts, and the line; an empty line ends the text."""
+    begin = len(_BOM) if text.startswith(_BOM) else 0
+    for match in _LINE.finditer(text, begin):
+        yield match.start(), match[1]
+        if not match[2]:
+            break
+    yield len(text), ""

@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 import errno
 import json
+import math
 import socket
 import ssl
 import sys
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError, wait
 from dataclasses import dataclass
@@ -48,12 +50,19 @@ class Answer:
         headers: names in lower case.
         body: complete, decoded from one content coding at most, at most the cap.
         elapsed_ms: from the request to the last byte.
+        arrivals: (bytes of the body so far, milliseconds since the request), in order, a millisecond apart at least.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     elapsed_ms: float
+    arrivals: tuple[tuple[int, float], ...] = ()
+
+    def arrival_ms(self, length: int) -> float:
+        """Return the milliseconds from the request until so many bytes of the body had arrived, to a millisecond."""
+        index = bisect_left(self.arrivals, (length, -math.inf))
+        return self.arrivals[index][1] if index < len(self.arrivals) else self.elapsed_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,25 @@ class Exchange:
     elapsed_ms: float
     error: str | None
     bare: tuple[str, ...] = ()
+
+
+class Arrivals:
+    """The times at which the parts of a body arrived; parts within a millisecond count as one, so that few are kept."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._noted: list[tuple[int, float]] = []
+
+    def note(self, length: int, at_ms: float) -> None:
+        """Note that so many bytes had arrived by then."""
+        if self._noted and at_ms - self._noted[-1][1] < 1:
+            self._noted[-1] = (length, self._noted[-1][1])
+        else:
+            self._noted.append((length, at_ms))
+
+    def noted(self) -> tuple[tuple[int, float], ...]:
+        """Return the lengths and their times."""
+        return tuple(self._noted)
 
 
 class Failure(Enum):
@@ -237,21 +265,22 @@ class Transport:
                 sent.append((b"Content-Type", b"application/json"))
                 content = json.dumps(body).encode()
             async with self._client.stream(method, url, headers=sent, content=content) as response:
-                complete = await self._read(response)
+                complete, arrivals = await self._read(response, started)
         except NoAnswer:
             raise
         except Exception as problem:  # httpx lets OSError, OverflowError and groups through
             raise NoAnswer(*_explain(problem, _host(url), self._peer)) from problem
         elapsed_ms = (self._loop.time() - started) * 1000
-        return Answer(response.status_code, dict(response.headers), complete, elapsed_ms)
+        return Answer(response.status_code, dict(response.headers), complete, elapsed_ms, arrivals)
 
-    async def _read(self, response: httpx.Response) -> bytes:
+    async def _read(self, response: httpx.Response, started: float) -> tuple[bytes, tuple[tuple[int, float], ...]]:
         kind = response.headers.get("content-type", "no content type")
         try:
-            body = Body(response.headers.get("content-encoding", ""), CAP_BYTES)
+            body, arrivals = Body(response.headers.get("content-encoding", ""), CAP_BYTES), Arrivals()
             async for piece in response.aiter_raw():
                 body.feed(piece)
-            return body.complete()
+                arrivals.note(body.length, (self._loop.time() - started) * 1000)
+            return body.complete(), arrivals.noted()
         except TooLong:
             raise NoAnswer(
                 Failure.OTHER,

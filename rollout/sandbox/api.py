@@ -12,10 +12,11 @@ from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from rollout.sandbox.alerts import SEVERITIES, slo_breaches, summary
+from rollout.sandbox.completions import Completions, as_chunks
 from rollout.sandbox.connections import Connection
 from rollout.sandbox.deviating_routes import DeviatingRoutes, Endpoint, gated
 from rollout.sandbox.envfile import masked
@@ -28,6 +29,7 @@ from rollout.sandbox.state import LIMIT_DEFAULTS
 from rollout.sandbox.wire import (
     ERRORS,
     Answer,
+    flag,
     mapping,
     optional_text,
     positive,
@@ -58,7 +60,7 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 def build_api(gateway: Gateway) -> Starlette:
     """Return the application that serves one gateway's API."""
-    return Starlette(routes=Api(gateway).routes(), exception_handlers=ERRORS)
+    return Starlette(routes=Api(gateway, Completions(gateway)).routes(), exception_handlers=ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Api:
     """The calls of one gateway, one method each; a method returns the body of a 200, or raises Refusal."""
 
     _gateway: Gateway
+    _completions: Completions
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -91,7 +94,7 @@ class Api:
             get("/api/v1/admin/audit", "audit", self._audit),
             gated(self._gateway, "POST", "/api/v1/chat/completions", self._chat, unless="stream_chat"),
             Route("/metrics", self._exposition, methods=["GET"]),
-            *DeviatingRoutes(self._gateway).routes(),
+            *DeviatingRoutes(self._gateway, self._completions).routes(),
         ]
 
     def _route(self, method: str, path: str, call: str, handler: Handler) -> Route:
@@ -298,7 +301,12 @@ class Api:
         return {"status": "success", "entries": entries, "count": len(entries)}
 
     async def _chat(self, request: Request) -> Response:
-        completion, spoiled = await self._gateway.complete(prompt_in(await mapping(request)))
+        body = await mapping(request)
+        prompt = prompt_in(body)
+        if flag(body, "stream"):
+            stream = await self._completions.stream(prompt)
+            return StreamingResponse(as_chunks(stream, self._gateway.clock), media_type="text/event-stream")
+        completion, spoiled = await self._completions.complete(prompt)
         # An empty completion is still a well-formed answer (deviation 10).
         return rendered(completion, None if spoiled == "empty" else spoiled)
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from rollout.sandbox.completions import Completions
 from rollout.sandbox.errors import Refusal, malformed, mistake
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS, Provider
@@ -51,6 +52,7 @@ class DeviatingRoutes:
     """The calls of one gateway, one method each."""
 
     _gateway: Gateway
+    _completions: Completions
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -76,16 +78,16 @@ class DeviatingRoutes:
     async def _events(self, prompt: str) -> AsyncIterator[str]:
         yield _event("start", {})
         try:
-            completion, spoiled = await self._gateway.complete(prompt)
+            stream = await self._completions.stream(prompt)
         except Refusal as refusal:
             yield _event("error", {"code": "llm_connection_error", "message": str(refusal.detail)})
             return
-        if spoiled == "garbage":
-            # Cut off: an answer begins and does not end.
-            yield 'event: content\ndata: {"te'
-            return
-        for word in completion["choices"][0]["message"]["content"].split():
-            yield _event("content", {"text": f"{word} "})
+        async for token in stream.pieces:
+            if stream.reply.spoiled == "garbage":
+                # Cut off: an answer begins and does not end.
+                yield 'event: content\ndata: {"te'
+                return
+            yield _event("content", {"text": f"{token.strip()} "})
         yield _event("done", {})
 
     async def _serve(self, request: Request) -> Response:

@@ -35,6 +35,8 @@ CALLS = (
 STATUSES = ("degraded", "offline")
 """The connection statuses that a fault can impose, the worse one last."""
 
+_EFFECTS = ("latency_ms", "first_token_ms", "between_tokens_ms", "error_share", "status", "answer", "hang")
+_MODELS = tuple(model for provider in PROVIDERS.values() for model in provider.models)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -45,11 +47,14 @@ class Fault:
     Attributes:
         provider: its name, ``*`` for any. A call that names no provider (alerts, config…) has the faults of the
             active provider.
+        model: the only model of it whose completions have the fault; None has no such limit.
         since: ``now`` (when the fault is set, or the gateway starts), or ``activation`` (when the provider was last
             activated by a change from another one, after the fault was set; until then it has no effect).
         after_s: seconds from then to the first effect.
         for_s: seconds that the effect lasts; None has no end.
         latency_ms: time added to each call.
+        first_token_ms: time added before the first token of a streamed completion.
+        between_tokens_ms: time added between two tokens of a streamed completion.
         error_share: fraction 0-1 of calls that fail with HTTP 502.
         status: ``offline`` or ``degraded``: the connection status, whatever `calls` lists.
         answer: ``empty`` (200 without content) or ``garbage`` (200 with a body that is cut off).
@@ -63,12 +68,15 @@ class Fault:
     after_s: float = 0.0
     for_s: float | None = None
     latency_ms: float = 0.0
+    first_token_ms: float = 0.0
+    between_tokens_ms: float = 0.0
     error_share: float = 0.0
     status: str | None = None
     answer: str | None = None
     hang: bool = False
     calls: tuple[str, ...] = ("chat",)
     when: Mapping[str, str] = field(default_factory=dict)
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,8 @@ class Effect:
     """The joint effect of all faults on one call at this moment; the fields are those of `Fault`."""
 
     latency_ms: float = 0.0
+    first_token_ms: float = 0.0
+    between_tokens_ms: float = 0.0
     error_share: float = 0.0
     answer: str | None = None
     hang: bool = False
@@ -105,11 +115,13 @@ class Faults:
         """Note that the provider was activated by a change from another one."""
         self.activations[provider] = self.activations[ANY] = self._clock.monotonic()
 
-    def effect(self, provider: str, call: str) -> Effect:
-        """Return the effect on this call now."""
-        found = [fault for fault in self._active(provider) if call in fault.calls]
+    def effect(self, provider: str, call: str, model: str | None = None) -> Effect:
+        """Return the effect on this call now; `model` is the one that a completion is sent to."""
+        found = [fault for fault in self._active(provider) if call in fault.calls and fault.model in (None, model)]
         return Effect(
             latency_ms=sum(fault.latency_ms for fault in found),
+            first_token_ms=sum(fault.first_token_ms for fault in found),
+            between_tokens_ms=sum(fault.between_tokens_ms for fault in found),
             error_share=max((fault.error_share for fault in found), default=0.0),
             answer=next((fault.answer for fault in found if fault.answer), None),
             hang=any(fault.hang for fault in found),
@@ -149,18 +161,30 @@ def _read_fault(raw: object, path: str, problems: Problems) -> Fault:
         after_s=read.number("after_s", 0.0),
         for_s=None if read.raw("for_s") is None else read.number("for_s", 0.0, above=0),
         latency_ms=read.number("latency_ms", 0.0),
+        first_token_ms=read.number("first_token_ms", 0.0),
+        between_tokens_ms=read.number("between_tokens_ms", 0.0),
         error_share=read.number("error_share", 0.0, at_most=1),
         status=read.choice("status", None, STATUSES),
         answer=read.choice("answer", None, ("empty", "garbage")),
         hang=read.flag("hang"),
         calls=_read_calls(read),
         when=_read_when(read),
+        model=read.choice("model", None, _MODELS),
     )
     if isinstance(raw, Mapping):
         read.require("provider", f"is missing; name one of {', '.join((*PROVIDERS, ANY))}")
-        if not (fault.latency_ms or fault.error_share or fault.status or fault.answer or fault.hang):
-            read.problem("", "has no effect; give latency_ms, error_share, status, answer or hang")
+        _refuse_misfits(read, fault)
     return fault
+
+
+def _refuse_misfits(read: Reader, fault: Fault) -> None:
+    if not any(getattr(fault, name) for name in _EFFECTS):
+        read.problem("", f"has no effect; give {', '.join(_EFFECTS[:-1])} or {_EFFECTS[-1]}")
+    if fault.model is not None and (fault.status or fault.calls != ("chat",)):
+        read.problem("model", "is for completions only; leave out status and calls, or model")
+    provider = PROVIDERS.get(fault.provider)
+    if fault.model is not None and provider is not None and fault.model not in provider.models:
+        read.problem("model", f"is none of provider {provider.name}; its models: {', '.join(provider.models)}")
 
 
 def _read_calls(read: Reader) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One gateway: activation, completions and limits, with metrics, log and audit entries of them."""
+"""One gateway: activation, weights and limits, with metrics, log and audit entries of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rollout.sandbox.earlier_states import EarlierStates, View
 from rollout.sandbox.errors import NotWritten, Refusal
 from rollout.sandbox.faults import Faults
 from rollout.sandbox.files import write_private
-from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
+from rollout.sandbox.metrics import Counters, Metrics
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.records import Audit, BackendLog, Truth
-from rollout.sandbox.routing import NO_WEIGHTS, Routing, pick
+from rollout.sandbox.routing import NO_WEIGHTS, Routing
 from rollout.sandbox.settings import SandboxSettings, Timing, read_timing
 from rollout.sandbox.state import LIMIT_DEFAULTS, State, kept
 
@@ -53,6 +53,7 @@ class Gateway:
         metrics: provider -> its counters.
         routing: the weights of the requests; kept over a restart.
         timing: the delays; a change at run time is kept over a restart.
+        settings: how the gateway behaves.
         truth: the true activations and serving providers, whatever reads and answers show.
     """
 
@@ -74,7 +75,10 @@ class Gateway:
             # The activation was written before, and is in effect from this start on.
             self.faults.activated(self.state.provider)
         self.connections = Connections(self.state, self.faults, self.deviations, clock)
-        self.metrics = {name: Metrics() for name in PROVIDERS}
+        self.metrics = {
+            name: Metrics(models={model: Counters() for model in provider.models})
+            for name, provider in PROVIDERS.items()
+        }
         self.routing = Routing(directory / "routing.json")
         self._timing_file = directory / "timing.json"
         self.timing = read_timing(kept(self._timing_file, asdict(settings.timing)), [])
@@ -82,12 +86,10 @@ class Gateway:
         self._earlier_states = EarlierStates(self._now)
         self._started_s = clock.monotonic()
         self._switching = 0
-        self._settings = settings
+        self.settings = settings
         self.alerts = Alerts(clock, self._alert_ttl_s)
         self.audit = Audit()
         self._random = random.Random(settings.seed)
-        # A generator of its own: routing must not change how long answers take.
-        self._routing_random = random.Random(settings.seed)
         self.log.write("INFO", "gateway:start", f"{self.state.provider}:{self.state.model} is active; {{'errors': 0}}")
 
     @property
@@ -177,48 +179,24 @@ class Gateway:
             raise
         self.note(user, WEIGHTS, None, details)
 
-    async def complete(self, prompt: str) -> tuple[dict[str, Any], str | None]:
-        """Answer a prompt with the provider and model that the weights choose, else the active ones, and count it.
-
-        Returns the OpenAI-style completion, and ``empty`` or ``garbage`` where a fault spoils the answer.
-        Raises Refusal: 409 a runtime is being switched, 502 the provider failed, 503 it is offline, 504 it never
-        answered.
-        """
-        view = self.seen("chat")
-        chosen, model = pick(view.weights, self._routing_random) or (view.provider, view.model)
-        provider, started = PROVIDERS[chosen], self.clock.monotonic()
-        try:
-            self._refuse_while_switching()
-            self.connections.refuse_unusable(provider)
-            usual_ms = provider.latency_ms + self._random.uniform(-provider.jitter_ms, provider.jitter_ms)
-            await asyncio.sleep(usual_ms / 1000)
-            spoiled = await self.disturb("chat", provider.name)
-        except Refusal as refusal:
-            self.truth.served(provider.name, model, refusal.status)
-            self._count_failure(provider, started, refusal)
-            raise
-        self.truth.served(provider.name, model, 200)
-        content = "" if spoiled == "empty" else _reply(prompt, model)
-        usage = {"prompt_tokens": 8 + len(prompt.split()), "completion_tokens": 8 + len(content.split())}
-        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
-        self._count_success(provider, started, usage["total_tokens"])
-        names = {"model": provider.models[model], "provider": provider.name}
-        named = {} if "chat_names_nobody" in self.deviations else names
-        return _completion(named, content, usage, self.clock), spoiled
-
-    async def disturb(self, call: str, provider: str | None = None) -> str | None:
+    async def disturb(self, call: str, provider: str | None = None, model: str | None = None) -> str | None:
         """Apply the faults to a call: wait, hang, fail (Refusal 502, 504); return how they spoil its answer.
 
-        A call that names no provider has the faults of the active one.
+        A call that names no provider has the faults of the active one. `model` is the one that a completion is sent to.
         """
         name = provider or self.state.provider
-        effect = self.faults.effect(name, call)
+        effect = self.faults.effect(name, call, model)
         await asyncio.sleep(effect.latency_ms / 1000)
         if effect.hang:
-            await self._hang(call, name)
+            await self._hang(call, name, model)
         if effect.error_share and self._random.random() < effect.error_share:
             raise Refusal(502, f"Provider {name} failed: upstream error")
         return effect.answer
+
+    def refuse_while_switching(self) -> None:
+        """Raise Refusal (409) while a local runtime is being switched."""
+        if self._switching:
+            raise Refusal(409, "A switch of the local runtime is under way")
 
     def watch(self) -> None:
         """Fire the alerts that the metrics call for."""
@@ -302,49 +280,27 @@ class Gateway:
     def _note_state(self) -> None:
         self._earlier_states.add(self.clock.monotonic(), self._now)
 
-    def _refuse_while_switching(self) -> None:
-        if self._switching:
-            raise Refusal(409, "A switch of the local runtime is under way")
-
     def _refuse_writing(self) -> None:
         if "config_write_errors" in self.deviations:
             raise NotWritten(200, "The configuration could not be written")
 
     @property
     def _alert_ttl_s(self) -> float:
-        return LONG_ALERT_S if "long_alerts" in self.deviations else self._settings.alert_ttl_s
+        return LONG_ALERT_S if "long_alerts" in self.deviations else self.settings.alert_ttl_s
 
-    async def _hang(self, call: str, provider: str) -> None:
+    async def _hang(self, call: str, provider: str, model: str | None) -> None:
         until = self.clock.monotonic() + GIVES_UP_AFTER_S
-        while self.faults.effect(provider, call).hang:
+        while self.faults.effect(provider, call, model).hang:
             if self.clock.monotonic() >= until:
                 raise Refusal(_GATEWAY_TIMEOUT, f"Provider {provider} did not answer within {GIVES_UP_AFTER_S:g} s")
             await asyncio.sleep(_POLL_EVERY_S)
-
-    def _count_success(self, provider: Provider, started: float, tokens: int) -> None:
-        price = self._settings.usd_per_1k_tokens.get(provider.name, provider.usd_per_1k_tokens)
-        if "cost_always_zero" in self.deviations:
-            price = 0.0
-        now = self.clock.monotonic()
-        self.metrics[provider.name].count(
-            Request(now, 1000 * (now - started), tokens=tokens, usd=price * tokens / 1000)
-        )
-        self.watch()
-
-    def _count_failure(self, provider: Provider, started: float, refusal: Refusal) -> None:
-        now = self.clock.monotonic()
-        code = TIMEOUT if refusal.status == _GATEWAY_TIMEOUT else f"http_{refusal.status}"
-        offline = self.connections.out_of_reach(provider) is not None
-        self.metrics[provider.name].count(Request(now, 1000 * (now - started), code, offline))
-        self.log.write("ERROR", "gateway:complete", f"{provider.name} failed: {refusal.detail}")
-        self.watch()
 
     def _findings(self) -> Iterator[Finding]:
         now = self.clock.monotonic()
         for name, provider in PROVIDERS.items():
             serves = name == self.state.provider or self.routing.share(name) > 0
             yield from findings_in(
-                provider, self.metrics[name].recent(now), self._settings.alert_error_share, is_active=serves
+                provider, self.metrics[name].recent(now), self.settings.alert_error_share, is_active=serves
             )
         for scope, limit in self.state.limits["cost"].items():
             yield from budget_findings(scope, self.usage_usd(scope), limit["hard_limit_usd"])
@@ -358,20 +314,3 @@ def scope_name(scope: str) -> str:
 
 def _in_scope(scope: str) -> tuple[str, ...]:
     return tuple(name for name in PROVIDERS if scope in ("global", f"provider:{name}"))
-
-
-def _reply(prompt: str, model: str) -> str:
-    return "pong" if prompt.strip().casefold() == "ping" else f"{model} read: {prompt}"
-
-
-def _completion(named: Mapping[str, str], content: str, usage: Mapping[str, int], clock: Clock) -> dict[str, Any]:
-    return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
-        "object": "chat.completion",
-        "created": int(clock.now().timestamp()),
-        **named,
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"},
-        ],
-        "usage": dict(usage),
-    }

@@ -15,11 +15,14 @@ SAMPLES = 1000
 RECENT_S = 60.0
 """Requests younger than this are *recent*: alerts judge them."""
 
-BOUNDS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2500, 5000, 10_000)
+BOUNDS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2500, 5000, 10_000, 15_000, 20_000, 30_000, 60_000)
 """Upper bounds of the latency histogram's buckets; a last one without a bound follows."""
 
 TIMEOUT = "timeout"
 """The code of a request that the provider did not answer."""
+
+_STATUS = "http_"
+_ALWAYS_SHOWN = ("429", "502", "503", "504")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The type of Prometheus' text format."""
@@ -36,6 +39,7 @@ class Request:
         offline: whether it failed because the provider was offline.
         tokens: tokens of prompt and answer.
         usd: its cost.
+        model: the model that it was sent to.
     """
 
     at: float
@@ -44,11 +48,12 @@ class Request:
     offline: bool = False
     tokens: int = 0
     usd: float = 0.0
+    model: str = ""
 
 
 @dataclass(slots=True)
-class Metrics:
-    """Counters of one provider, cumulative since the process started; lost on a restart (deviations 2 and 4)."""
+class Counters:
+    """Counters of a provider, or of one of its models, cumulative since the process started."""
 
     total: int = 0
     total_usd: float = 0.0
@@ -56,13 +61,34 @@ class Metrics:
     total_latency_ms: float = 0.0
     bucket_counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
     codes: Counter[str] = field(default_factory=Counter)
-    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    _recent: deque[Request] = field(default_factory=deque)
 
     @property
     def failed(self) -> int:
         """Return how many requests failed."""
         return self.codes.total()
+
+    def add(self, request: Request) -> None:
+        """Add one request."""
+        self.total += 1
+        self.total_usd += request.usd
+        self.total_tokens += request.tokens
+        self.total_latency_ms += request.latency_ms
+        self.bucket_counts[bisect_left(BOUNDS_MS, request.latency_ms)] += 1
+        if request.code:
+            self.codes[request.code] += 1
+
+
+@dataclass(slots=True)
+class Metrics(Counters):
+    """The counters of one provider and of its models, and its last requests; lost on a restart (deviations 2 and 4).
+
+    Attributes:
+        models: model -> its counters.
+    """
+
+    models: dict[str, Counters] = field(default_factory=dict)
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    _recent: deque[Request] = field(default_factory=deque)
 
     @property
     def error_rate(self) -> float:
@@ -71,14 +97,10 @@ class Metrics:
 
     def count(self, request: Request) -> None:
         """Count one request."""
-        self.total += 1
-        self.total_usd += request.usd
-        self.total_tokens += request.tokens
-        self.total_latency_ms += request.latency_ms
-        self.bucket_counts[bisect_left(BOUNDS_MS, request.latency_ms)] += 1
+        self.add(request)
+        if request.model:
+            self.models.setdefault(request.model, Counters()).add(request)
         self.latencies_ms.append(request.latency_ms)
-        if request.code:
-            self.codes[request.code] += 1
         self._recent.append(request)
         self.recent(request.at)
 
@@ -138,25 +160,65 @@ def _percent(part: int, total: int) -> float:
 
 
 def exposition(metrics: Mapping[str, Metrics]) -> str:
-    """Return every provider's counters, at 0 before its first request, and its latency histogram, for a Prometheus."""
-    lines = (
-        "# HELP llm_requests_total Requests that were served, by provider and result.",
-        "# TYPE llm_requests_total counter",
-        *(
-            f'llm_requests_total{{provider="{name}",status="{status}"}} {count}'
-            for name, counted in metrics.items()
-            for status, count in (("success", counted.total - counted.failed), ("error", counted.failed))
-        ),
-        "# HELP llm_latency_seconds How long requests took, failed ones included.",
-        "# TYPE llm_latency_seconds histogram",
-        *(line for name, counted in metrics.items() for line in _histogram(name, counted)),
-    )
+    """Return the counters and the latency histogram of every model, at 0 before its first request, for a Prometheus.
+
+    The labels are ``provider`` and ``model``; a provider that serves no model has no label ``model``.
+    """
+    lines = [line for family in _families(_series(metrics)) for line in family]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _histogram(name: str, counted: Metrics) -> Iterator[str]:
+def _series(metrics: Mapping[str, Metrics]) -> list[tuple[str, Counters]]:
+    """Return the labels of each series, and its counters."""
+    return [
+        (f'provider="{name}",model="{model}"' if model else f'provider="{name}"', counters)
+        for name, counted in metrics.items()
+        for model, counters in (counted.models or {"": counted}).items()
+    ]
+
+
+def _families(series: list[tuple[str, Counters]]) -> Iterator[list[str]]:
+    requests = [
+        (f'{labels},status="{status}"', count)
+        for labels, counted in series
+        for status, count in (("success", counted.total - counted.failed), ("error", counted.failed))
+    ]
+    failures = [
+        (f'{labels},code="{code}"', count) for labels, counted in series for code, count in _by_status(counted).items()
+    ]
+    tokens = [(labels, counted.total_tokens) for labels, counted in series]
+    usd = [(labels, round(counted.total_usd, 9)) for labels, counted in series]
+    yield _counter("llm_requests_total", "Requests that were served, by result.", requests)
+    yield _counter("llm_failures_total", "Requests that failed, by HTTP status; 504 is a timeout.", failures)
+    yield _counter("llm_tokens_total", "Tokens of prompts and answers.", tokens)
+    yield _counter("llm_cost_usd_total", "Cost of the requests, in USD.", usd)
+    yield [
+        "# HELP llm_latency_seconds How long requests took, failed ones included.",
+        "# TYPE llm_latency_seconds histogram",
+        *(line for labels, counted in series for line in _histogram(labels, counted)),
+    ]
+
+
+def _counter(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> list[str]:
+    return [
+        f"# HELP {name} {meaning}",
+        f"# TYPE {name} counter",
+        *(f"{name}{{{labels}}} {value}" for labels, value in values),
+    ]
+
+
+def _by_status(counted: Counters) -> dict[str, int]:
+    """Return HTTP status -> failures; a timeout is 504."""
+    found = dict.fromkeys(_ALWAYS_SHOWN, 0)
+    for code, count in counted.codes.items():
+        status = "504" if code == TIMEOUT else code.removeprefix(_STATUS)
+        found[status] = found.get(status, 0) + count
+    return found
+
+
+def _histogram(labels: str, counted: Counters) -> Iterator[str]:
     for bound_ms, below in zip(BOUNDS_MS, accumulate(counted.bucket_counts), strict=False):
-        yield f'llm_latency_seconds_bucket{{provider="{name}",le="{bound_ms / 1000:g}"}} {below}'
-    yield f'llm_latency_seconds_bucket{{provider="{name}",le="+Inf"}} {counted.total}'
-    yield f'llm_latency_seconds_sum{{provider="{name}"}} {counted.total_latency_ms / 1000:.6f}'
-    yield f'llm_latency_seconds_count{{provider="{name}"}} {counted.total}'
+        yield f'llm_latency_seconds_bucket{{{labels},le="{bound_ms / 1000:g}"}} {below}'
+    yield f'llm_latency_seconds_bucket{{{labels},le="+Inf"}} {counted.total}'
+    yield f"llm_latency_seconds_sum{{{labels}}} {counted.total_latency_ms / 1000:.6f}"
+    yield f"llm_latency_seconds_count{{{labels}}} {counted.total}"

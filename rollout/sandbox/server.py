@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rollout.core.clock import SystemClock, format_utc
 from rollout.sandbox.api import build_api
+from rollout.sandbox.completions import Completions
 from rollout.sandbox.control import GatewayControl, Requests, process_routes
 from rollout.sandbox.deviations import NOT_IN_STAGING
 from rollout.sandbox.files import KIND, RECORD, SETTINGS, write_private
@@ -102,8 +103,8 @@ class Sandbox:
         self._gateway = Gateway(options.directory, settings, self._clock)
         self._staging = Gateway(options.directory / STAGING, staging, self._clock)
         self._requests: list[Requests] = []
-        self._users = Users(self._gateway, settings.users_per_s, settings.seed)
-        self._staging_users = Users(self._staging, 0.0, settings.seed)
+        self._users = Users(self._gateway, Completions(self._gateway), settings.users_per_s, settings.seed)
+        self._staging_users = Users(self._staging, Completions(self._staging), 0.0, settings.seed)
         # Standard error is left to uvicorn's own errors.
         self._server = _Server(
             uvicorn.Config(

@@ -6,6 +6,7 @@ import asyncio
 import random
 from contextlib import suppress
 
+from rollout.sandbox.completions import Completions
 from rollout.sandbox.errors import Refusal
 from rollout.sandbox.gateway import Gateway
 
@@ -18,9 +19,9 @@ _PROMPTS = ("Summarise this mail.", "Translate it into German, please.", "What i
 class Users:
     """Users of one gateway: they send requests at random at a mean rate, and wait for their answers concurrently."""
 
-    def __init__(self, gateway: Gateway, per_s: float, seed: int) -> None:
+    def __init__(self, gateway: Gateway, completions: Completions, per_s: float, seed: int) -> None:
         """Prepare; no request is sent before `run`."""
-        self._gateway = gateway
+        self._gateway, self._completions = gateway, completions
         self._random = random.Random(seed)
         self._waiting: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -68,4 +69,4 @@ class Users:
         if self._gateway.is_starting:
             return
         with suppress(Refusal):
-            await self._gateway.complete(prompt)
+            await self._completions.complete(prompt)

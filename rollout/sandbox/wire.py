@@ -70,6 +70,14 @@ def optional_text(body: Answer, key: str) -> str | None:
     raise malformed(mistake("string_type", ("body", key), "Input should be a valid string", value))
 
 
+def flag(body: Answer, key: str) -> bool:
+    """Return true or false, false where it is missing. Raises Refusal (422)."""
+    value = body.get(key) or False
+    if isinstance(value, bool):
+        return value
+    raise malformed(mistake("bool_type", ("body", key), "Input should be a valid boolean", value))
+
+
 def positive(body: Answer, keys: Iterable[str]) -> dict[str, float]:
     """Return those of the keys that are given; each must be a number above 0. Raises Refusal (422)."""
     values = {key: body[key] for key in keys if body.get(key) is not None}

@@ -89,7 +89,7 @@ EXPECTED = {
     "err_alerts_bad_severity.json": says(parsing.alerts, "(400: Invalid severity: fatal. Must be info", Refused),
     # Only the text names the model, which is no statement of the gateway's.
     "chat_after_restart_openai.json": gives(
-        parsing.completion, Completion("pong from 11434 model=gpt-4o-mini ", None, None, 0, 53.3)
+        parsing.completion, Completion("pong from 11434 model=gpt-4o-mini ", None, None, 0, 53.3, first_token_ms=53.3)
     ),
     "chat_ollama_down.json": says(
         parsing.completion,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from rollout.sandbox.metrics import CONTENT_TYPE, Metrics, Request, exposition, percentile
+from rollout.sandbox.metrics import CONTENT_TYPE, Counters, Metrics, Request, exposition, percentile
 
 from .conftest import ask, sample
 
@@ -73,8 +73,39 @@ def test_the_exposition_has_cumulative_buckets_and_both_results_from_the_start()
         assert line in lines
 
 
+def test_the_exposition_tells_the_models_of_a_provider_the_codes_tokens_and_cost_apart():
+    metrics = Metrics(models={"gpt-4o": Counters(), "gpt-4o-mini": Counters(), "gpt-4.1": Counters()})
+    for request in (
+        Request(0.0, 40.0, tokens=30, usd=0.015, model="gpt-4o"),
+        Request(0.0, 80.0, code="http_429", model="gpt-4o"),
+        Request(0.0, 90.0, code="http_409", model="gpt-4o"),
+        Request(0.0, 60_000.0, code="timeout", model="gpt-4o-mini"),
+        Request(0.0, 20.0, tokens=7, usd=0.0005, model="gpt-4o-mini"),
+    ):
+        metrics.count(request)
+    lines = exposition({"openai": metrics}).splitlines()
+    for line in (
+        'llm_requests_total{provider="openai",model="gpt-4o",status="success"} 1',
+        'llm_requests_total{provider="openai",model="gpt-4o",status="error"} 2',
+        'llm_requests_total{provider="openai",model="gpt-4.1",status="error"} 0',
+        'llm_failures_total{provider="openai",model="gpt-4o",code="429"} 1',
+        'llm_failures_total{provider="openai",model="gpt-4o",code="409"} 1',
+        'llm_failures_total{provider="openai",model="gpt-4o",code="504"} 0',
+        'llm_failures_total{provider="openai",model="gpt-4o-mini",code="504"} 1',
+        'llm_tokens_total{provider="openai",model="gpt-4o"} 30',
+        'llm_cost_usd_total{provider="openai",model="gpt-4o-mini"} 0.0005',
+        'llm_latency_seconds_bucket{provider="openai",model="gpt-4o",le="0.05"} 1',
+        'llm_latency_seconds_bucket{provider="openai",model="gpt-4o-mini",le="60"} 2',
+        'llm_latency_seconds_count{provider="openai",model="gpt-4o-mini"} 2',
+    ):
+        assert line in lines
+    assert (metrics.total, metrics.failed, metrics.total_tokens) == (5, 3, 37), "the provider has them all"
+    assert not [line for line in lines if "{provider=" in line and "model=" not in line]
+
+
 def test_a_prometheus_may_scrape_it(api: httpx.Client):
     ask(api)
     answer = api.get("/metrics")
     assert (answer.status_code, answer.headers["content-type"]) == (200, CONTENT_TYPE)
-    assert 'llm_requests_total{provider="ollama",status="success"}' in answer.text
+    assert 'llm_requests_total{provider="ollama",model="gemma3:4b",status="success"}' in answer.text
+    assert 'llm_requests_total{provider="huggingface",status="error"} 0' in answer.text.splitlines()
