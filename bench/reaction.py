@@ -25,8 +25,10 @@ from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES
 from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.options import Options
+from rollout.core.result import Outcome
 from rollout.engine import prechecks
 from rollout.engine.session import open_session
+from rollout.engine.traffic import poll_traffic
 from rollout.journal.record import Decision, Kind
 from rollout.monitoring.verdict import Verdict
 from rollout.plugin.rollout_run import RolloutRun
@@ -100,7 +102,8 @@ def _baking(lab: Lab) -> Iterator[RolloutRun]:
             rollout.gateway, rollout.target, rollout.folder, clock=rollout.clock, redact=redact, label=rollout.id
         )
         rollout.append(Kind.BACKUP, **backup.record())
-        prechecks.measure(rollout, backup, None)
+        poll = poll_traffic(rollout, backup)
+        prechecks.measure(rollout, Outcome(lambda: backup), None, Outcome(lambda: poll))
         rollout.take_lease()
         apply(rollout)
         yield run

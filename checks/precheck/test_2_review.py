@@ -59,8 +59,11 @@ def test_the_rollback_plan_would_work_now(rollback_plan: Outcome[RollbackPlan], 
 def test_every_source_of_the_monitoring_answers(sources_now: Outcome[PollStats], show: Show) -> None:
     """Status, metrics, alerts, fallbacks and the log answer now with what the triggers need.
 
-    Fails when a source that a trigger will read is unavailable.
+    Fails when a source that a trigger will read is unavailable; and, where the policy blocks that, when the window has
+    too few requests to show twice the limit of failed requests.
     """
     polls = sources_now.value
     show.table("A sample of each source", polls.rows)
+    show.text("What the window can tell", polls.power.lines)
+    assert not polls.power.problem, polls.power.problem
     assert not polls.problems, f"not every source answers: {'; '.join(polls.problems)}"

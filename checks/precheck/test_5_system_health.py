@@ -69,4 +69,5 @@ def test_the_baseline_is_measured(baseline: Outcome[Measured], show: Show) -> No
     measured = baseline.value
     show.facts("Baseline", measured.baseline)
     show.text("Limit for P95", measured.limit)
+    show.text("What the window can tell", measured.power)
     assert not measured.problems, "; ".join(measured.problems)

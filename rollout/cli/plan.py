@@ -20,7 +20,7 @@ from rollout.core.canary_stages import STABILISE, destination, is_staged, stages
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.downtime import proof_price, startup_s
 from rollout.core.errors import RolloutError
-from rollout.core.policy import EXECUTE
+from rollout.core.policy import BLOCK, EXECUTE
 from rollout.core.redaction import Redactor, is_secret_name
 from rollout.core.request import Request
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
@@ -28,10 +28,13 @@ from rollout.core.target import Routing, Target
 from rollout.engine.credentials import connect
 from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
+from rollout.engine.traffic import measure_traffic
+from rollout.engine.window_power import price_of
 from rollout.gateway.costs import sent_by
 from rollout.gateway.endpoints import path_of
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
+from rollout.monitoring.foreseen_power import foresee_power
 from rollout.monitoring.sources.synthetic import promise
 from rollout.sandbox import envfile
 from rollout.sandbox.settings import SandboxSettings
@@ -78,8 +81,11 @@ def read_before(request: Request, env: Mapping[str, str], clock: Clock) -> Befor
         limits = gateway.governance()
         previous = active_provider(gateway, target)
         weights = gateway.weights().shares if target.routing else None
+        price = price_of(request.scenario, target, gateway.metrics)
+        traffic = measure_traffic(gateway, target, previous, env, clock)
     both = {"cost": limits.cost_limits, "rate": limits.rate_limits}
-    return Before(previous, both, _env(request, clock), f"read from {target.url}", weights, unchecked)
+    source = f"read from {target.url}"
+    return Before(previous, both, _env(request, clock), source, weights, unchecked, traffic, price)
 
 
 def with_service(request: Request) -> Request:
@@ -112,6 +118,9 @@ def text(request: Request, plan: Planned) -> str:
             *(f"  {words}" for words in sent_by(request.target)),
             f"  synthetic requests: {promise(request.scenario.monitor)}",
             "",
+            "what the window can tell:",
+            *(f"  {words}" for words in _foresee(request, before)),
+            "",
             "cannot be undone:",
             *(f"  {words}" for words in plan.cannot),
         ]
@@ -140,6 +149,13 @@ def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
         )
 
 
+def _foresee(request: Request, before: Before) -> tuple[str, ...]:
+    found = foresee_power(request.scenario, request.policy, before.traffic, usd_per_1k_tokens=before.usd_per_1k_tokens)
+    is_blocked = found.unseen and request.policy.power == BLOCK
+    ends = f"with this traffic policy {request.policy.name!r} fails PRE-2.5 (power: block)"
+    return (*found.lines, ends) if is_blocked else found.lines
+
+
 def _staged(plan: Planned) -> list[str]:
     heading = "pytest -m monitor would execute, stage after stage, each only once the one before it has held:"
     return ["", heading, *(f"  {item}" for item in plan.stages)] if plan.stages else []
@@ -153,7 +169,9 @@ def _fresh(request: Request) -> Before:
         "rate": {"global": LIMIT_DEFAULTS["rate"]},
     }
     env = envfile.parse(envfile.TEMPLATE.format(provider=previous.provider, model=previous.model))
-    return Before(previous, limits, env, "an embedded gateway would be started on demand; so it begins", {})
+    begins = "an embedded gateway would be started on demand; so it begins"
+    price = price_of(request.scenario, request.target, None)
+    return Before(previous, limits, env, begins, {}, usd_per_1k_tokens=price)
 
 
 def _with_routing(request: Request) -> Request:

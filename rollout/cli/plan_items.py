@@ -11,6 +11,9 @@ from typing import Any
 from rollout.core.scenario import LimitChange, ProviderChange
 from rollout.core.target import Routing, Target
 from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
+from rollout.monitoring.foreseen_power import UsersTraffic
+
+NOT_MEASURED = UsersTraffic(None, "not known: the precheck measures them (PRE-2.5)")
 
 Limits = Mapping[str, Mapping[str, float]]
 
@@ -28,6 +31,8 @@ class Before:
         source: where the state was read.
         weights: how the requests are split; None where the target cannot.
         unchecked: what the gateway does not list, and was not checked, in sentences.
+        traffic: users' requests.
+        usd_per_1k_tokens: the new provider's price; None where it is not known.
     """
 
     previous: ProviderChange
@@ -36,6 +41,8 @@ class Before:
     source: str
     weights: Mapping[str, float] | None = None
     unchecked: tuple[str, ...] = ()
+    traffic: UsersTraffic = NOT_MEASURED
+    usd_per_1k_tokens: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

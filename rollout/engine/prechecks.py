@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.approvals.waivers import judged_by_waiver
 from rollout.changes import limits
-from rollout.changes.backup import Backup, activates, recorded
+from rollout.changes.backup import Backup, activates
 from rollout.changes.rollback import planned_steps
 from rollout.changes.rollback_provider import candidates
 from rollout.config.validators import suggest
@@ -21,8 +21,11 @@ from rollout.core.canonical_json import to_json
 from rollout.core.change_windows import closes_at, frozen, opens_at
 from rollout.core.clock import SLICE_S, format_utc
 from rollout.core.errors import GatewayError, TryLater
+from rollout.core.result import Outcome
 from rollout.core.scenario import ChangeClass, EnvironmentChange, ProviderChange
 from rollout.core.target import Target
+from rollout.engine.traffic import TrafficPoll
+from rollout.engine.window_power import WindowPower, foresee, foresee_with_baseline
 from rollout.gateway.client import Gateway
 from rollout.gateway.diagnosis import Diagnosis, Seen, diagnosed
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
@@ -39,10 +42,11 @@ COMMAND_RUNS_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class PollStats:
-    """One poll of each source of the monitoring (PRE-2.5)."""
+    """One poll of each source of the monitoring, and what the windows can tell from the traffic (PRE-2.5)."""
 
     rows: Sequence[Mapping[str, Any]]
     problems: Sequence[str]
+    power: WindowPower
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +80,25 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The baseline, the P95 limit that follows from it as text, and why it does not suffice (PRE-5.4)."""
+    """The baseline, the limit and the power that follow from it as text, and why it does not suffice (PRE-5.4)."""
 
     baseline: Baseline
     limit: str
     problems: Sequence[str]
+    power: str
 
 
-def sources(rollout: RolloutContext) -> PollStats:
-    """Poll once every source that a trigger will read."""
+def sources(rollout: RolloutContext, backup: Outcome[Backup], before: Outcome[TrafficPoll]) -> PollStats:
+    """Poll once every source that a trigger will read, and the traffic since the poll `before`.
+
+    Raises:
+        Interrupted: the run was asked to stop.
+    """
     gateway, new, target = rollout.gateway, rollout.expected_active.provider, rollout.target
     rows: list[Mapping[str, Any]] = []
     if not rollout.scenario.monitor.in_turn:
         rows.append({"source": "synthetic requests", "answers": "off", "sample": promise(rollout.scenario.monitor)})
-    backup = rollout.last_known_record().backup
-    previous = None if backup is None else recorded(backup).previous
+    previous = None if backup.error else backup.value.previous
     with observe_provider(rollout, rollout.expected_active) as observed:
         polls: dict[str, Callable[[], Any]] = {
             "status (MON-1)": lambda: gateway.status(new),
@@ -112,7 +120,7 @@ def sources(rollout: RolloutContext) -> PollStats:
             except (GatewayError, LogCommandError, OSError) as error:
                 rows.append({"source": name, "answers": False, "sample": str(error)})
                 problems.append(f"{name}: {error}")
-    return PollStats(rows, problems)
+    return PollStats(rows, problems, foresee(rollout, backup, before))
 
 
 def _new_lines(file: Path) -> str:
@@ -242,26 +250,26 @@ def alerts(rollout: RolloutContext) -> Firing:
     return Firing(rows, frozenset(alert.key for alert in firing), sorted(unexplained))
 
 
-def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) -> Measured:
+def measure(
+    rollout: RolloutContext, backup: Outcome[Backup], staging: Gateway | None, before: Outcome[TrafficPoll]
+) -> Measured:
     """Measure the current provider, write the baseline to the journal, and judge whether it suffices.
 
     Raises:
         Interrupted: the run was asked to stop.
         JournalError: the baseline is not on disk.
     """
-    monitor = rollout.scenario.monitor
+    monitor, previous = rollout.scenario.monitor, backup.value.previous
     # As long as the window will be; the gateway's own counters begin with its start.
-    with observe_provider(rollout, backup.previous, since_s=max(monitor.window_s, monitor.short_span_s)) as observed:
-        measured = measuring.measure(
-            observed, backup.previous, monitor, rollout.clock, rollout.stop, target=rollout.target
-        )
+    with observe_provider(rollout, previous, since_s=max(monitor.window_s, monitor.short_span_s)) as observed:
+        measured = measuring.measure(observed, previous, monitor, rollout.clock, rollout.stop, target=rollout.target)
     rollout.append(Kind.BASELINE, **measured.record())
     problems = []
     enough_users = measured.users_p95_ms is not None and measured.users_samples >= monitor.min_samples
     enough_own = measured.synthetic_samples >= monitor.min_samples
     if not (enough_users or enough_own):
         problems.append(
-            f"too few requests to measure {backup.previous}: {measured.users_samples} of its users and "
+            f"too few requests to measure {previous}: {measured.users_samples} of its users and "
             f"{measured.synthetic_samples} of the suite's own, at least {monitor.min_samples} are needed"
             + ("" if monitor.in_turn else "; without users' requests, do not switch the suite's own off (probes: off)")
         )
@@ -269,13 +277,14 @@ def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) ->
     is_exempt = monitor.limits.p95_ms is not None or _is_fixed(rollout, measured.provider)
     if rate > monitor.limits.error_rate and not is_exempt:
         problems.append(
-            f"{backup.previous} is too sick to compare with: {rate:.1%} of {measured.users_requests} requests failed; "
+            f"{previous} is too sick to compare with: {rate:.1%} of {measured.users_requests} requests failed; "
             "set monitor.p95 to an absolute limit, or name it in `fixes:`"
         )
     p95_ms = measured.users_p95_ms if measured.users_p95_ms is not None else measured.synthetic_p95_ms
     limit_ms = monitor.limits.p95_ms or (None if p95_ms is None else monitor.limits.latency_factor * p95_ms)
     problems += _too_slow_already(rollout, staging, limit_ms)
-    return Measured(measured, "unknown" if limit_ms is None else f"{limit_ms:.1f} ms", problems)
+    shown = "unknown" if limit_ms is None else f"{limit_ms:.1f} ms"
+    return Measured(measured, shown, problems, foresee_with_baseline(rollout, backup, before, measured))
 
 
 def _too_slow_already(rollout: RolloutContext, staging: Gateway | None, limit_ms: float | None) -> list[str]:

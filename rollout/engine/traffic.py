@@ -1,20 +1,27 @@
-"""How many requests the current provider serves a second, right before the change (PRE-4.1).
+"""How many requests the current provider serves a second, right before the change (PRE-2.5, PRE-4.1).
 
 The rate comes from two polls of its counter, one before and one after other prechecks, so no step waits for it. It
-informs, and judges nothing: a rate that cannot be computed is *not known*, with the reason. The requests include the
-tests of PRE-2.4, where a gateway counts them.
+informs, and judges nothing, unless the policy blocks a window that has too few requests (PRE-2.5). A rate that cannot
+be computed is *not known*, with the reason. The requests include the tests of PRE-2.4, where a gateway counts them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.changes.backup import Backup
 from rollout.context import RolloutContext
-from rollout.core.clock import format_utc
+from rollout.core.clock import Clock, StopFlag, format_utc
+from rollout.core.errors import GatewayError
+from rollout.core.redaction import Redactor
 from rollout.core.result import Outcome
-from rollout.monitoring.sources.combined import observe_provider
+from rollout.core.scenario import ProviderChange
+from rollout.core.target import Target
+from rollout.monitoring.foreseen_power import UsersTraffic
+from rollout.monitoring.sources.combined import observe_provider, observing
+from rollout.monitoring.sources.registry import Watchable
 
 SHORTEST_S = 1.0
 """Polls that are closer together give no rate: one request more or less would double it."""
@@ -67,32 +74,75 @@ def poll_traffic(rollout: RolloutContext, backup: Backup) -> TrafficPoll:
     Raises:
         GatewayError: it cannot be read.
     """
-    over_s = None if rollout.target.sources.prometheus is None else SPAN_S
+    over_s = _span_of(rollout.target)
     with observe_provider(rollout, backup.previous, since_s=over_s or 0.0) as observed:
-        requests = observed.metrics(backup.previous.provider).total_requests
-    return TrafficPoll(backup.previous.provider, requests, rollout.clock.now(), rollout.clock.monotonic(), over_s)
+        return _poll_counter(observed, backup.previous, rollout.clock, over_s)
+
+
+def measure_traffic(
+    gateway: Watchable, target: Target, provider: ProviderChange, env: Mapping[str, str], clock: Clock
+) -> UsersTraffic:
+    """Return the rate of a provider's requests, from one poll of Prometheus or two of its counter; raise nothing."""
+    over_s = _span_of(target)
+    opened = observing(
+        gateway, target, provider, env, clock=clock, stop=StopFlag(), redactor=Redactor(), since_s=over_s or 0.0
+    )
+    try:
+        with opened as observed:
+            first = Outcome(lambda: _poll_counter(observed, provider, clock, over_s))
+            if over_s is not None or first.error is not None:
+                return users_traffic(first, first)
+            clock.wait(SHORTEST_S)
+            return users_traffic(first, Outcome(lambda: _poll_counter(observed, provider, clock, over_s)))
+    except GatewayError as error:
+        return UsersTraffic(None, f"{NOT_KNOWN}: {error}")
 
 
 def between(first: Outcome[TrafficPoll], then: Outcome[TrafficPoll]) -> Traffic:
     """Return the traffic between two polls, or why it is not known; raise nothing."""
+    rate = users_traffic(first, then).words
+    last = then.value if then.error is None else None
+    if last is not None and last.over_s is not None:
+        return Traffic(last.provider, rate, then=format_utc(last.at))
+    if last is None or first.error is not None:
+        return Traffic("", rate)
+    return Traffic(last.provider, rate, format_utc(first.value.at), format_utc(last.at))
+
+
+def users_traffic(first: Outcome[TrafficPoll], then: Outcome[TrafficPoll]) -> UsersTraffic:
+    """Return the rate between two polls, or why it is not known; raise nothing."""
+    found = _count(first, then)
+    if isinstance(found, str):
+        return UsersTraffic(None, f"{NOT_KNOWN}: {found}")
+    requests, seconds = found
+    return UsersTraffic(requests / seconds, describe_rate(requests, seconds))
+
+
+def _span_of(target: Target) -> float | None:
+    """Return the seconds that one poll of the target's counter covers; None where two polls are needed."""
+    return None if target.sources.prometheus is None else SPAN_S
+
+
+def _poll_counter(observed: Watchable, provider: ProviderChange, clock: Clock, over_s: float | None) -> TrafficPoll:
+    requests = observed.metrics(provider.provider).total_requests
+    return TrafficPoll(provider.provider, requests, clock.now(), clock.monotonic(), over_s)
+
+
+def _count(first: Outcome[TrafficPoll], then: Outcome[TrafficPoll]) -> tuple[int, float] | str:
+    """Return the requests and the seconds that they are of, or why they are not known."""
     if then.error is None and then.value.over_s is not None:
-        rate = _rate(then.value.requests, then.value.over_s)
-        return Traffic(then.value.provider, rate, then=format_utc(then.value.at))
+        return then.value.requests, then.value.over_s
     failed = then.error or first.error
     if failed is not None:
-        return Traffic("", f"{NOT_KNOWN}: {failed}")
-    last = then.value
-    took_s, requests = last.at_s - first.value.at_s, last.requests - first.value.requests
-    return Traffic(last.provider, _describe(requests, took_s), format_utc(first.value.at), format_utc(last.at))
-
-
-def _describe(requests: int, took_s: float) -> str:
+        return str(failed)
+    took_s, requests = then.value.at_s - first.value.at_s, then.value.requests - first.value.requests
     if requests < 0:
-        return f"{NOT_KNOWN}: the counter began anew between the polls"
+        return "the counter began anew between the polls"
     if took_s < SHORTEST_S:
-        return f"{NOT_KNOWN}: the polls are {took_s:.1f} s apart, at least {SHORTEST_S:g} s are needed"
-    return _rate(requests, took_s)
+        return f"the polls are {took_s:.1f} s apart, at least {SHORTEST_S:g} s are needed"
+    return requests, took_s
 
 
-def _rate(requests: int, took_s: float) -> str:
-    return f"{requests / took_s:.1f} requests a second ({requests} in {took_s:.1f} s)"
+def describe_rate(requests: int, seconds: float) -> str:
+    """Return a rate with what it was measured from: ``12.5 requests a second (50 in 4.0 s)``."""
+    return f"{requests / seconds:.1f} requests a second ({requests} in {seconds:.1f} s)"

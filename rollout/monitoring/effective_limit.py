@@ -70,6 +70,14 @@ def effective_limit_of_histogram(histogram: Histogram, factor: float, alpha: flo
     return EffectiveLimit(factor * found.seconds * 1000.0, share, count, is_interpolated=True)
 
 
+def fewest_baseline_requests(alpha: float) -> int:
+    """Return the fewest requests of a baseline from which 5 % of the requests may be slower than the limit, not more.
+
+    The slowest of so many is below the true P95 with a probability of at most `alpha` / 2: 104 at alpha 0.01.
+    """
+    return math.ceil(math.log(alpha / 2.0) / math.log(P95))
+
+
 def factor_that_exceeds(ordered_latencies_ms: Sequence[float], limit_ms: float, share: float) -> float:
     """Return the multiple of all latencies of the baseline at which `share` of them is slower than the limit."""
     rank = math.ceil((1.0 - share) * len(ordered_latencies_ms))

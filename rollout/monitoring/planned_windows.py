@@ -19,9 +19,9 @@ from rollout.monitoring.share_test import ShareTest
 from rollout.monitoring.share_tests import LONGEST, users_error_test
 from rollout.monitoring.synthetic_pace import (
     FASTEST_S,
-    fewest_requests,
     greatest_usd,
     most_requests,
+    needed_requests,
     planned_requests,
     raise_pace,
     show_usd,
@@ -37,12 +37,10 @@ class PlannedWindow:
 
     Attributes:
         name: the stage in words; empty for an only window.
-        share: the part of the requests that the new provider gets, above 0 and up to 1.
         context: what its triggers judge by, with the pace of the synthetic requests that the scenario asks for.
     """
 
     name: str
-    share: float
     context: Context
 
     @property
@@ -53,11 +51,11 @@ class PlannedWindow:
     @property
     def own_requests(self) -> int:
         """How many of the suite's own requests the new provider answers."""
-        return round(planned_requests(self.context) * self.share)
+        return round(planned_requests(self.context) * self.context.share)
 
     def users_requests(self, a_second: float) -> int:
         """Return how many requests of users the new provider gets of so many a second."""
-        return round(a_second * self.share * self.context.lasts_s)
+        return round(a_second * self.context.share * self.context.lasts_s)
 
 
 def planned_windows(scenario: Scenario, policy: Policy, baseline: Baseline | None = None) -> tuple[PlannedWindow, ...]:
@@ -93,9 +91,9 @@ def _window(
         window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
         alpha=policy.alpha,
         stages=count,
+        share=1.0 if stage is None else stage.share,
     )
-    share = 1.0 if stage is None else stage.share
-    return PlannedWindow("" if stage is None else str(stage), share, raise_pace(context, share))
+    return PlannedWindow("" if stage is None else str(stage), raise_pace(context))
 
 
 def _too_short(window: PlannedWindow, fastest_s: float) -> Iterator[tuple[str, str]]:
@@ -103,13 +101,13 @@ def _too_short(window: PlannedWindow, fastest_s: float) -> Iterator[tuple[str, s
     context, monitor = window.context, window.context.monitor
     test = users_error_test(context)
     fewest = _fewest_polls(test)
-    own = fewest_requests(context, window.share, POWER) if monitor.in_turn else None
+    own = needed_requests(context, POWER) if monitor.in_turn else None
     if window.users_polls >= fewest or (own is not None and context.lasts_s / own >= fastest_s):
         return
     words = (
         f"{_show(window)} has {window.users_polls} polls of users' requests (metrics_every "
         f"{show_duration(monitor.metrics_every_s)}); with fewer than {fewest} no number of requests shows twice the "
-        f"limit of {show_fraction(test.limit)} at alpha {test.alpha:g} (MON-2); lengthen it, or poll more often"
+        f"limit of {show_fraction(test.limit)} at alpha {test.alpha:.3g} (MON-2); lengthen it, or poll more often"
     )
     yield "window", words
 
@@ -117,7 +115,7 @@ def _too_short(window: PlannedWindow, fastest_s: float) -> Iterator[tuple[str, s
 def _too_many(window: PlannedWindow, power: float, fastest_s: float) -> Iterator[tuple[str, str]]:
     """Yield why the suite's own requests cannot have the power that the scenario asks for."""
     context, most = window.context, window.context.monitor.synthetic_at_most
-    needed = fewest_requests(context, window.share, power)
+    needed = needed_requests(context, power)
     asked = f"a power of {power:g} in {_show(window)} takes"
     mend = "lengthen the window, or ask for less power"
     if needed is None:

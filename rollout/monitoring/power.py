@@ -117,7 +117,7 @@ def describe_unseen(requests: int, needed_a_minute: int | None, cost: str = "") 
     """
     begins = f"{requests:,} requests: twice the limit cannot be seen"
     if needed_a_minute is None:
-        return f"{begins}; the window has too few polls to show it with any number of requests"
+        return f"{begins}; the window is too short to show it with ten synthetic requests a second"
     price = f" ({cost})" if cost else ""
     return f"{begins}; {needed_a_minute:,} synthetic requests a minute{price} would show it in {POWER * 10:.0f} of 10"
 

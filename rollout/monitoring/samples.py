@@ -197,6 +197,7 @@ class Context:
         window_s: the length of the window in seconds; None where it is the scenario's.
         alpha: the probability with which one trigger may breach in the rollout although its share is within the limit.
         stages: among how many windows the rollout divides `alpha`: the stages of a canary.
+        share: the part of the requests that the new provider gets, above 0 and up to 1.
         control_latencies_ms: the latencies of the control group's synthetic requests in the stage before, ascending.
         fallbacks_are_normal: whether an answer by another provider is a fallback, and no proof (MON-5).
     """
@@ -214,6 +215,7 @@ class Context:
     window_s: float | None = None
     alpha: float = ALPHA
     stages: int = 1
+    share: float = 1.0
     control_latencies_ms: tuple[float, ...] = ()
     fallbacks_are_normal: bool = False
 

@@ -34,31 +34,25 @@ def most_requests(context: Context) -> int:
     return min(sent, monitor.synthetic_at_most) if monitor.in_turn else 0
 
 
-def fewest_requests(context: Context, share: float, power: float) -> int | None:
+def needed_requests(context: Context, power: float) -> int | None:
     """Return the fewest synthetic requests of the window that show twice the limit with the probability `power`.
 
     None if ten a second are not enough, or the limit cannot be judged.
 
     Args:
         context: the window's.
-        share: the part of the requests that the new provider answers, above 0 and up to 1.
         power: the probability with which a provider breaches that fails at twice the limit.
     """
     test = own_error_test(context)
-    return _fewest(test.limit, test.alpha, math.floor(context.lasts_s / FASTEST_S), share, power)
+    return _fewest(test.limit, test.alpha, math.floor(context.lasts_s / FASTEST_S), context.share, power)
 
 
-def raise_pace(context: Context, share: float = 1.0) -> Context:
-    """Return the context with the pace that the scenario's ``synthetic:`` comes to, never above its cap.
-
-    Args:
-        context: the window's, with the monitor as the scenario states it.
-        share: the part of the requests that the new provider answers, in a stage of a canary.
-    """
+def raise_pace(context: Context) -> Context:
+    """Return the context with the pace that the scenario's ``synthetic:`` comes to, never above its cap."""
     monitor = context.monitor
     if monitor.synthetic is None or not monitor.in_turn:
         return context
-    needed = fewest_requests(context, share, monitor.synthetic.power) or 0
+    needed = needed_requests(context, monitor.synthetic.power) or 0
     sent = min(max(needed, planned_requests(context)), monitor.synthetic_at_most)
     every_s = min(monitor.synthetic_every_s, context.lasts_s / sent)
     return replace(context, monitor=replace(monitor, synthetic_every_s=every_s))

@@ -52,10 +52,11 @@ def trigger_context(
         window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
         alpha=float(record.opened.get("policy", {}).get("alpha", ALPHA)),
         stages=1 if stage is None else len(stages(scenario)),
+        share=1.0 if stage is None else stage.share,
         control_latencies_ms=tuple((record.window or {}).get("control_ms", ()) if control_ms is None else control_ms),
         fallbacks_are_normal=bool(record.opened.get("target", {}).get("fallbacks_are_normal")),
     )
-    return raise_pace(context, 1.0 if stage is None else stage.share)
+    return raise_pace(context)
 
 
 def _log_unread(record: RolloutRecord) -> tuple[float, ...]:

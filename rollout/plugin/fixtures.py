@@ -197,9 +197,11 @@ def rollback_plan(
 
 
 @outcome_fixture
-def sources_now(rollout: RolloutContext) -> prechecks.PollStats:
-    """One poll of each source of the monitoring."""
-    return prechecks.sources(rollout)
+def sources_now(
+    rollout: RolloutContext, backup: Outcome[Backup], traffic_before: Outcome[traffic.TrafficPoll]
+) -> prechecks.PollStats:
+    """One poll of each source of the monitoring, and what the windows can tell from the traffic."""
+    return prechecks.sources(rollout, backup, traffic_before)
 
 
 @pytest.fixture(scope="session")
@@ -262,9 +264,15 @@ def alerts_now(rollout: RolloutContext) -> prechecks.Firing:
 
 
 @outcome_fixture
-def baseline(rollout: RolloutContext, backup: Outcome[Backup], staging_gateway: Outcome[Gateway]) -> prechecks.Measured:
+def baseline(
+    rollout: RolloutContext,
+    backup: Outcome[Backup],
+    staging_gateway: Outcome[Gateway],
+    traffic_before: Outcome[traffic.TrafficPoll],
+) -> prechecks.Measured:
     """The current provider's numbers."""
-    return prechecks.measure(rollout, backup.value, None if staging_gateway.error else staging_gateway.value)
+    staging = None if staging_gateway.error else staging_gateway.value
+    return prechecks.measure(rollout, backup, staging, traffic_before)
 
 
 # Apply: the undo is registered before the do

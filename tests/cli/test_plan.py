@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rollout.core.policy import Policy
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
 from rollout.core.target import OtherCall, ProviderRestart, Service, Target
+from rollout.monitoring.foreseen_power import UsersTraffic
 from rollout.sandbox.process import find, start, stop
 from rollout.sandbox.settings import SandboxSettings
 from tests.support.forks import ROOT
@@ -208,12 +210,27 @@ def test_plan_shows_the_restart_there_and_the_restart_back_and_restarts_nothing(
         assert "healthy within 40 s; left out where the gateway reports ollama:gemma3:4b active already" in back
         assert "costs users a restart of the service, up to 40 s" in back
         assert "policy 'sandbox' pays it (prove_way_back: execute)" in back
+        assert re.search(r"^  users: \d+\.\d requests a second \(\d+ in 1\.\d s\)$", back, re.MULTILINE)
         found = find(gateway.directory)
         assert found is not None
         assert found.pid == gateway.pid, "planning has restarted it"
         assert logged(gateway.url) == []
     finally:
         stop(find(gateway.directory) or gateway)
+
+
+def test_the_plan_says_what_the_window_can_tell_and_what_the_policy_makes_of_it() -> None:
+    """From the traffic that was read; where the policy blocks, the precheck's failure is foreseen."""
+    request = _request(NEW)
+    few = replace(_before(), traffic=UsersTraffic(1 / 60, "0.0 requests a second"), usd_per_1k_tokens=0.07)
+    for policy, is_blocked in ((Policy("p"), False), (Policy("p", power="block"), True)):
+        asked = replace(request, policy=policy)
+        said = plan_command.text(asked, plan_command.planned(asked, few)).split("what the window can tell:\n")[1]
+        assert "  users, 30 requests: twice the limit cannot be seen\n" in said
+        assert "22 synthetic requests a minute (0.91 USD) would show it in 9 of 10\n" in said
+        assert ("with this traffic policy 'p' fails PRE-2.5 (power: block)" in said) is is_blocked
+    enough = replace(few, traffic=UsersTraffic(1.0, "1.0 requests a second"))
+    assert "fails PRE-2.5" not in plan_command.text(asked, plan_command.planned(asked, enough))
 
 
 def test_a_gateway_that_cannot_be_read_has_no_plan(capsys: pytest.CaptureFixture[str]) -> None:

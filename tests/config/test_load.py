@@ -25,7 +25,7 @@ from rollout.core.canonical_json import canonical, to_json
 from rollout.core.errors import InvalidInput
 from rollout.core.limits import Limits
 from rollout.core.policy import Policy, StandardChange
-from rollout.core.request import Request, as_opened
+from rollout.core.request import Origin, Request, as_opened
 from rollout.core.scenario import (
     Canary,
     ChangeClass,
@@ -38,6 +38,7 @@ from rollout.core.scenario import (
     Probe,
     ProviderChange,
     Scenario,
+    SyntheticPower,
     Waiver,
 )
 from rollout.core.target import (
@@ -502,7 +503,7 @@ def test_every_part_of_a_policy_is_read(scenario):
         "  canary_at_high_risk: false, review: recorded, allowed_signers: ../keys, approval_max_age: none,\n"
         "  operator_ack_max_age: 1h, pull_request: accept, ticket_lookup: 'https://t/api/{ticket}',\n"
         "  ticket_token_env: TRACKER_TOKEN, prove_way_back: execute, separate_duties: true,\n"
-        "  retrospective_within: 2h, channels: [log, OPS], on_no_data: roll_back,\n"
+        "  retrospective_within: 2h, channels: [log, OPS], on_no_data: roll_back, alpha: 2%, power: block,\n"
         "  allowed_changes: [provider, limits], required_sources: [alertmanager, log],\n"
         "  standard: [{kind: provider, providers: openai, models: [a, b], risk: medium}, {kind: limits}]}",
     )
@@ -531,6 +532,8 @@ def test_every_part_of_a_policy_is_read(scenario):
         retrospective_within_s=7200.0,
         channels=("log", "OPS"),
         on_no_data="roll_back",
+        alpha=0.02,
+        power="block",
         allowed_changes=frozenset({"provider", "limits"}),
         required_sources=frozenset({"alertmanager", "log"}),
         standard=(StandardChange("provider", ("openai",), ("a", "b"), risk="medium"), StandardChange("limits")),
@@ -1282,8 +1285,10 @@ def test_a_journal_of_version_0_1_is_read_and_has_its_digest(scenario, name):
     file = scenario("author: alice\nmonitor: {window: 30m}\n" + OF_0_1[name], targets=TARGET_OF_0_1)
     target = "embedded" if name == "sandbox" else "gw"
     kept = json.loads(canonical(request_for(scenario=file, target=target, directory=file.parent)))
-    for key in ("prove_way_back", "on_missing_evidence", "separate_duties"):
+    for key in ("prove_way_back", "on_missing_evidence", "separate_duties", "alpha", "power"):
         del kept["policy"][key]
+    for key in ("synthetic", "baseline_requests"):
+        del kept["scenario"]["monitor"][key]
     for key in ("restart", "startup_s", "providers", "stale_for_s"):
         del kept["target"][key]
     for change in (*kept["scenario"]["changes"], kept["scenario"]["rollback_to"] or {}, kept["target"]["safe"] or {}):
@@ -1294,6 +1299,26 @@ def test_a_journal_of_version_0_1_is_read_and_has_its_digest(scenario, name):
     read = as_opened(kept)
     assert read.digest("u") == GOLDEN[name]
     assert (read.target.startup_s_of("openai"), read.target.restarts("openai")) == (15.0, False)
+
+
+def test_power_and_baseline_of_a_scenario_are_read_and_are_part_of_its_content(scenario):
+    """A target's are its default; the digest covers each of them."""
+    texts = ("", "synthetic: {power: 90%}", "synthetic: {power: 0.9, usd_at_most: 2}", "baseline_requests: 149")
+    requests = [request_for(scenario=scenario(CHANGE + (f"monitor: {{{text}}}" if text else ""))) for text in texts]
+    found = [(request.scenario.monitor.synthetic, request.scenario.monitor.planned_baseline) for request in requests]
+    power = SyntheticPower(0.9)
+    assert found == [(None, 15), (power, 15), (dataclasses.replace(power, usd_at_most=2.0), 15), (None, 149)]
+    assert len({request.digest("u") for request in requests}) == len(texts)
+    assert [as_opened(json.loads(canonical(request))) for request in requests] == [
+        dataclasses.replace(request, origin=Origin()) for request in requests
+    ]
+
+
+@pytest.mark.parametrize("key", ["alpha: 0.02", "power: block"])
+def test_alpha_and_power_of_a_policy_are_part_of_the_content(scenario, key):
+    file = scenario(CHANGE, policy=f"sandbox: {{{key}}}")
+    stated = request_for(scenario=file).digest("u")
+    assert request_for(scenario=scenario(CHANGE, policy="sandbox: {alpha: 0.01, power: warn}")).digest("u") != stated
 
 
 @pytest.mark.parametrize(

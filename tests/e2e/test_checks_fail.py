@@ -399,6 +399,12 @@ ROWS = (
         lied("^/api/.*/openai/metrics", answer(404, {"detail": "Not Found"})),
         "metrics (MON-2, MON-3): GET /api/v1/providers/openai/metrics",
     ),
+    Row(
+        "PRE-2.5",
+        awaiting(power="block"),
+        "failed requests cannot be seen, and policy 'sandbox' blocks that (power: block): users: ",
+        case="too few requests to tell",
+    ),
     Row("PRE-3.1", lied("/twin/.*/test-connection", edited(with_(status="failure", message="no route"))), "no route"),
     Row(
         "PRE-3.1",

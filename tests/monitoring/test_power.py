@@ -124,4 +124,5 @@ def test_the_sentence_of_what_cannot_be_seen_names_what_would_show_it():
     assert describe_unseen(30, 1234, "0.9 USD").endswith(
         "; 1,234 synthetic requests a minute (0.9 USD) would show it in 9 of 10"
     )
-    assert describe_unseen(9, None).endswith("; the window has too few polls to show it with any number of requests")
+    too_short = "; the window is too short to show it with ten synthetic requests a second"
+    assert describe_unseen(9, None).endswith(too_short)

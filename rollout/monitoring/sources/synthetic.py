@@ -183,9 +183,11 @@ def promise(monitor: Monitor) -> str:
             f"than {monitor.min_requests} of their requests is inconclusive, and the change is rolled back"
         )
     tokens = max(probe.max_tokens for probe in monitor.in_turn)
+    most, asked = f"{monitor.synthetic_at_most * tokens:,}", monitor.synthetic
+    power = "" if asked is None else f"as many as show twice the limit with a power of {asked.power:g}, at least "
     return (
-        f"{monitor.planned_synthetic} in {monitor.window_s:g} s, {monitor.synthetic_at_most} at most, each answer at "
-        f"most {tokens} tokens: {monitor.synthetic_at_most * tokens:,} tokens of answers at most. Before the change "
+        f"{power}{monitor.planned_synthetic} in {monitor.window_s:g} s, {monitor.synthetic_at_most} at most, "
+        f"each answer at most {tokens} tokens: {most} tokens of answers at most. Before the change "
         f"{monitor.planned_baseline} more measure the baseline. Each is tagged X-Synthetic"
     )
 
