@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.core.limits import Limits
+from rollout.core.signals import Signals
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
@@ -248,6 +249,7 @@ class Monitor:
             least those of `synthetic_every_s`; None sends those of `synthetic_every_s`.
         baseline_requests: so many requests of the suite's own measure the baseline (PRE-5.4), at least `min_samples`;
             None sends `min_samples`.
+        signals: what is watched besides the procedure's triggers (MON-5); None watches nothing else.
     """
 
     window_s: float = 30 * MINUTE_S
@@ -273,6 +275,7 @@ class Monitor:
     on_no_data: Mapping[str, str] = field(default_factory=dict)
     synthetic: SyntheticPower | None = None
     baseline_requests: int | None = None
+    signals: Signals | None = None
 
     @property
     def breach_failures(self) -> int:

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 
 from rollout.core.histogram import Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
+from rollout.monitoring.answer_kinds import Unexpected
 from rollout.monitoring.counters import Counters
 from rollout.monitoring.fallback_share import FallbackShare
 from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.percentile_polls import PercentilePolls
 from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, validate_sample
+from rollout.monitoring.signal_samples import Levels
+from rollout.monitoring.signal_streams import SignalStreams
 from rollout.monitoring.unexpected_answers import UnexpectedAnswers
 from rollout.monitoring.users_requests import SlowUsers, UsersErrors
 
@@ -126,6 +129,7 @@ class Aggregates:
         control_requests: the synthetic requests of the previous provider, during a canary.
         answers: the answers to the synthetic requests that are unexpected; during a canary those of the new provider.
         fallback_share: the gateway's fallbacks, each with the requests that it is one of.
+        signals: what the scenario's signals are measured by.
         alerts: key -> the first sample that has the alert, and the alert; kept when it clears.
         fallbacks: the gateway's fallbacks.
         log_hit: the first matching log line.
@@ -145,6 +149,7 @@ class Aggregates:
         self.requests = Requests()
         self.answers = UnexpectedAnswers()
         self.fallback_share = FallbackShare()
+        self.signals = SignalStreams()
         self.control = Counters()
         self.control_requests = Requests()
         self.alerts: dict[str, tuple[Sample, Alert]] = {}
@@ -184,14 +189,15 @@ class Aggregates:
                     return
                 self.counters.add(at_s, metrics, sample.took_s)
                 self.users.add(self.counters, self.requests, sample.unwatched_s)
+                self.signals.add_metrics(at_s, metrics, self.users.stream.polls[-1].requests)
                 if metrics.histogram is not None:
                     self.histograms.add(at_s, metrics.histogram)
                 else:
                     self.percentiles.add(self.counters, metrics.latency)
             case SyntheticReading() as request:
-                (self.control_requests if request.control else self.requests).add(sample, request)
-                if not request.control:
-                    self.answers.add(sample, request)
+                self._read_request(sample, request)
+            case Levels() as levels:
+                self.signals.add_levels(levels.values)
             case str(reason):
                 self.abort = self.abort or (sample, reason)
             case int(count):
@@ -199,6 +205,14 @@ class Aggregates:
                 self._pair_fallbacks(sample)
             case tuple(parts):
                 self._read_list(sample, parts)
+
+    def _read_request(self, sample: Sample, request: SyntheticReading) -> None:
+        if not request.control:
+            self.answers.add(sample, request)
+            self.signals.add_request(request)
+        if request.unexpected != Unexpected.RATE_LIMITED:
+            # A request that no provider has received is no failure of one.
+            (self.control_requests if request.control else self.requests).add(sample, request)
 
     def _pair_fallbacks(self, sample: Sample) -> None:
         counted = self.counters.latest()

@@ -19,20 +19,11 @@ from rollout.core.policy import ALPHA
 from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.units import truncate
 from rollout.gateway.responses import Alert, Connection, ConnectionTest, Latency, Metrics
+from rollout.monitoring.signal_samples import Levels, SignalBaseline
 
 LINES_KEPT = 5
 LINE_KEPT = 300
-_RARE = ("control", "unexpected")
-
-
-class Unexpected(StrEnum):
-    """What an unexpected answer to a synthetic request is (MON-5); an answer that is neither is proof by itself."""
-
-    UNMET = "unmet"
-    """The expected provider and model answered, and the content breaks an expectation."""
-
-    FALLBACK = "fallback"
-    """Another provider or model answered, and the target states that fallbacks are normal."""
+_RARE = ("control", "unexpected", "timed_out")
 
 
 class SourceName(StrEnum):
@@ -47,6 +38,7 @@ class SourceName(StrEnum):
     OPERATOR = "operator"
     ROLLBACK = "way_back"
     CONTROL = "control"
+    SIGNALS = "signals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +53,10 @@ class SyntheticReading:
         reason: why it failed, or, if `ok`, why the answer is unexpected (MON-5); None for an expected answer.
         status: the HTTP status of a failed request; None if none came, so that the gateway may not have counted it.
         control: during a canary, the previous provider answered this request, so it does not count for the new one.
-        unexpected: one of `Unexpected` where the answer is unexpected and no proof by itself; None otherwise, and in
-            journals of earlier versions.
+        unexpected: one of `rollout.monitoring.answer_kinds.Unexpected` where the result is unexpected and no proof by
+            itself; None otherwise, and in journals of earlier versions.
+        first_token_ms: the time to the first token; None where the answer is no stream.
+        timed_out: it failed at the suite's own deadline.
     """
 
     ok: bool
@@ -73,10 +67,12 @@ class SyntheticReading:
     status: int | None = None
     control: bool = False
     unexpected: str | None = None
+    first_token_ms: float | None = None
+    timed_out: bool = False
 
 
 Reading: TypeAlias = (
-    Connection | Metrics | tuple[Alert, ...] | tuple[str, ...] | int | SyntheticReading | str | ConnectionTest
+    Connection | Metrics | Levels | tuple[Alert, ...] | tuple[str, ...] | int | SyntheticReading | str | ConnectionTest
 )
 
 
@@ -146,6 +142,7 @@ class Baseline:
         synthetic_failures: how many synthetic requests failed.
         synthetic_latencies_ms: the latencies of that P95, ascending; empty in journals of earlier versions.
         users_histogram: the users' latencies, where their source has a histogram.
+        signals: the scenario's signals; None where it names none.
     """
 
     provider: str
@@ -158,6 +155,7 @@ class Baseline:
     synthetic_failures: int = 0
     synthetic_latencies_ms: tuple[float, ...] = ()
     users_histogram: Histogram | None = None
+    signals: SignalBaseline | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the baseline as a dict of JSON types, for the journal."""
@@ -172,10 +170,11 @@ class Baseline:
     def from_record(cls, record: Mapping[str, Any]) -> Baseline:
         """Return the baseline of a `record`; other keys, such as those that the journal adds, are ignored."""
         known = {key: record[key] for key in cls.__dataclass_fields__ if key in record}
-        buckets = known.pop("users_histogram", None)
+        buckets, signals = known.pop("users_histogram", None), known.pop("signals", None)
         return cls(
             **known | {"synthetic_latencies_ms": tuple(known.get("synthetic_latencies_ms", ()))},
             users_histogram=None if buckets is None else Histogram.from_record(buckets),
+            signals=None if signals is None else SignalBaseline.from_record(signals),
         )
 
 
@@ -200,6 +199,7 @@ class Context:
         share: the part of the requests that the new provider gets, above 0 and up to 1.
         control_latencies_ms: the latencies of the control group's synthetic requests in the stage before, ascending.
         fallbacks_are_normal: whether an answer by another provider is a fallback, and no proof (MON-5).
+        counts_codes: whether the source of users' numbers counts failures by code, and costs: the gateway's own does.
     """
 
     change: ProviderChange
@@ -218,6 +218,7 @@ class Context:
     share: float = 1.0
     control_latencies_ms: tuple[float, ...] = ()
     fallbacks_are_normal: bool = False
+    counts_codes: bool = True
 
     @property
     def lasts_s(self) -> float:
@@ -251,7 +252,11 @@ def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
                 "samples": reading.latency.samples,
                 "buckets": None if reading.histogram is None else reading.histogram.record(),
                 "age_s": reading.age_s or None,
+                "codes": dict(reading.errors_by_code) or None,
+                "usd": reading.total_usd or None,
             }
+        case Levels():
+            body = {"values": dict(reading.values)}
         case SyntheticReading():
             body = {key: value for key, value in asdict(reading).items() if key not in _RARE or value}
         case ConnectionTest():
@@ -315,6 +320,11 @@ def _fault_unless_all(kind: type, fault: str, reading: object) -> str | None:
     return None if isinstance(reading, tuple) and all(isinstance(part, kind) for part in reading) else fault
 
 
+def _levels_fault(reading: object) -> str | None:
+    is_valid = isinstance(reading, Levels) and all(map(math.isfinite, reading.values.values()))
+    return None if is_valid else "the poll returned no numbers"
+
+
 _FAULTS: Mapping[str, Callable[[object], str | None]] = {
     SourceName.STATUS: _status_fault,
     SourceName.METRICS: _metrics_fault,
@@ -325,6 +335,7 @@ _FAULTS: Mapping[str, Callable[[object], str | None]] = {
     SourceName.OPERATOR: partial(_fault_unless, str | None, "the poll returned no reason"),
     SourceName.ROLLBACK: partial(_fault_unless, ConnectionTest, "the answer has no verdict"),
     SourceName.CONTROL: _metrics_fault,
+    SourceName.SIGNALS: _levels_fault,
 }
 
 
@@ -336,7 +347,8 @@ def _metrics(body: Mapping[str, Any]) -> Metrics:
         failed_requests=failed,
         error_rate=failed / total if total else 0.0,
         latency=Latency(p50_ms=None, p95_ms=body.get("p95_ms"), p99_ms=None, samples=body["samples"]),
-        errors_by_code={},
+        errors_by_code=body.get("codes", {}),
+        total_usd=body.get("usd", 0.0),
         histogram=Histogram.from_record(body["buckets"]) if "buckets" in body else None,
         age_s=body.get("age_s", 0.0),
     )
@@ -372,4 +384,5 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Reading | None]] = {
     SourceName.OPERATOR: lambda body: body.get("abort"),
     SourceName.ROLLBACK: _read_connection_test,
     SourceName.CONTROL: _metrics,
+    SourceName.SIGNALS: lambda body: Levels(body["values"]),
 }

@@ -93,7 +93,7 @@ TRIGGERS: tuple[tuple[Judge, frozenset[str]], ...] = (
     (judge_errors, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
     (judge_latency, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
     (judge_alerts, frozenset({SourceName.ALERTS})),
-    (judge_behaviour, frozenset({*BEHAVIOUR, SourceName.METRICS})),
+    (judge_behaviour, frozenset({*BEHAVIOUR, SourceName.METRICS, SourceName.SIGNALS})),
     # Without a source named, it reads all.
     (judge_data, frozenset()),
 )

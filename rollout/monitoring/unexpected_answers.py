@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from rollout.monitoring.samples import Sample, SyntheticReading, Unexpected
+from rollout.monitoring.answer_kinds import Unexpected
+from rollout.monitoring.samples import Sample, SyntheticReading
 from rollout.monitoring.share_stream import ShareStream
 
 Answer: TypeAlias = tuple[Sample, str]

@@ -12,9 +12,11 @@ from rollout.core.limits import Limits
 from rollout.core.scenario import Monitor, Probe
 from rollout.gateway.responses import Completion
 from rollout.monitoring.aggregates import Aggregates
-from rollout.monitoring.behaviour import behaviour_alpha, is_to_confirm, judge_behaviour
+from rollout.monitoring.answer_kinds import Unexpected
+from rollout.monitoring.behaviour import is_to_confirm, judge_behaviour
+from rollout.monitoring.behaviour_tests import behaviour_alpha
 from rollout.monitoring.fallback_share import FallbackShare
-from rollout.monitoring.samples import Context, Sample, SyntheticReading, Unexpected
+from rollout.monitoring.samples import Context, Sample, SyntheticReading
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.sources.synthetic import Probes, ask
 from rollout.monitoring.verdict import State, Verdict

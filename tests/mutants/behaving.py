@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant, of
 
 BEHAVIOUR = "rollout/monitoring/behaviour.py"
+SHARES = "rollout/monitoring/behaviour_tests.py"
 PAIRING = "rollout/monitoring/fallback_share.py"
 ANSWERS = "rollout/monitoring/unexpected_answers.py"
 PROBES = "rollout/monitoring/sources/synthetic.py"
@@ -81,12 +82,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "return unconfirmed is not None and",
                 "A prompt is asked for again at once, and once.",
             ),
-            (
-                "trigger_alpha(context) / (1 +",
-                "trigger_alpha(context) / (1 + 0 *",
-                "The shares of MON-5 divide its alpha.",
-            ),
         ),
+    ),
+    *of(
+        SHARES,
+        TESTS,
+        rows=(("/ (1 + others)", "/ (1 + 0 * others)", "The shares of MON-5 divide its alpha."),),
     ),
     *of(
         PROBES,

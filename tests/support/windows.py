@@ -102,6 +102,10 @@ class FakeGateway:
         """Return `completion`."""
         return self._answer(f"chat {prompt} {max_tokens}", self.completion)
 
+    def stream_chat(self, prompt: str, /, *, max_tokens: int = 16) -> Completion:
+        """Return `completion`."""
+        return self._answer(f"stream {prompt} {max_tokens}", self.completion)
+
     def test_connection(self, provider: str, /) -> ConnectionTest:
         """Return `test`."""
         return self._answer(f"test {provider}", self.test)

@@ -188,9 +188,9 @@ def _left_out(breach: Injected, monitor: Monitor) -> str:
 
 
 def _agreeable(monitor: Monitor) -> Monitor:
-    """Return the monitor without what it expects of answers: the drill's answers would not satisfy it."""
+    """Return the monitor without signals and expectations of answers: the drill's gateway satisfies neither."""
     probes = None if monitor.probes is None else tuple(Probe(probe.prompt) for probe in monitor.probes)
-    return replace(monitor, expect=None, probes=probes)
+    return replace(monitor, expect=None, probes=probes, signals=None)
 
 
 def _healthy_ms(monitor: Monitor) -> float:
@@ -358,6 +358,9 @@ class _Provider:
             raise GatewayError("POST chat", "the drill lets it fail", status=502)
         model = "another-model" if self._state.event == "wrong model" else self.change.model
         return Completion("drill", model, self.change.provider, max_tokens, self._latencies[-1])
+
+    def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        return self.chat(prompt, max_tokens=max_tokens)
 
     def test_connection(self, _: str, /) -> ConnectionTest:  # noqa: PT019 - no test
         return ConnectionTest(succeeded=True, connection_status="connected", latency_ms=1.0, message="fine")

@@ -12,10 +12,12 @@ from typing import Protocol
 from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, Refused
 from rollout.core.scenario import Monitor, Probe, ProviderChange
+from rollout.core.signals import Signals
 from rollout.core.target import Target
 from rollout.gateway.expectations import EMPTY, answered_by, is_from, unmet
 from rollout.gateway.responses import Completion
-from rollout.monitoring.samples import SyntheticReading, Unexpected
+from rollout.monitoring.answer_kinds import Unexpected
+from rollout.monitoring.samples import SyntheticReading
 
 
 class Chats(Protocol):
@@ -23,6 +25,9 @@ class Chats(Protocol):
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
         """Return the completion of `prompt` by the active provider."""
+
+    def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Return the completion as `chat` does, with the time to its first token."""
 
 
 class Probes:
@@ -58,6 +63,7 @@ class Probes:
         self._control = control
         self._left = cycle(monitor.in_turn)
         self._open: Probe | None = None
+        self._signals = monitor.signals
         self._confirms = monitor.limits.unexpected_share is None
         self._several = len(monitor.in_turn) > 1
         self._at_most = monitor.synthetic_at_most
@@ -84,6 +90,7 @@ class Probes:
             self._clock,
             control=self._control,
             named=self._several,
+            signals=self._signals,
         )
         if self._open is not None:
             self._open = None if is_judged(found) else self._open
@@ -101,6 +108,7 @@ def ask(
     *,
     control: ProviderChange | None = None,
     named: bool = False,
+    signals: Signals | None = None,
 ) -> SyntheticReading:
     """Send one synthetic request and return its result; a failed request is a reading, not an error.
 
@@ -114,23 +122,31 @@ def ask(
         clock: times a request that fails.
         control: the control group of a canary, which may answer as well.
         named: the reason names the prompt, for it is one of several.
+        signals: the scenario's signals: the answer is streamed where the time to its first token is one.
 
     Raises:
-        GatewayError: the gateway's rate limit refused the request at every attempt, so no provider has received it.
+        GatewayError: the gateway's rate limit refused the request at every attempt, so no provider has received it;
+            where the share of those is a signal, that is a reading.
     """
+    signals = signals or _NO_SIGNALS
+    chat = gateway.chat if signals.first_token is None else gateway.stream_chat
     began = clock.monotonic()
     try:
-        answer = gateway.chat(probe.prompt, max_tokens=probe.max_tokens)
+        answer = chat(probe.prompt, max_tokens=probe.max_tokens)
     except GatewayError as error:
-        if isinstance(error, Refused) and error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        is_limited = isinstance(error, Refused) and error.status == HTTPStatus.TOO_MANY_REQUESTS
+        if is_limited and signals.rate_limited_share is None:
             # The gateway's rate limit is no failure of the provider, which has not received the request.
             raise
+        took_s = clock.monotonic() - began
         return SyntheticReading(
             ok=False,
-            latency_ms=(clock.monotonic() - began) * 1000,
+            latency_ms=took_s * 1000,
             reason=str(error),
             status=error.status,
             control=control is not None and _names_only(str(error), control, expected),
+            unexpected=Unexpected.RATE_LIMITED if is_limited else None,
+            timed_out=error.status is None and took_s >= target.timeouts.chat_s,
         )
     is_control = control is not None and _is_from_control(answer, expected, control, target)
     reason, unexpected = (None, None) if is_control else _unexpected(answer, expected, probe, target, named=named)
@@ -142,6 +158,7 @@ def ask(
         reason=reason,
         control=is_control,
         unexpected=unexpected,
+        first_token_ms=answer.first_token_ms,
     )
 
 
@@ -197,3 +214,4 @@ def _shortened(prompt: str) -> str:
 
 
 _PROMPT_KEPT = 40
+_NO_SIGNALS = Signals()
