@@ -24,9 +24,11 @@ from rollout.engine import drift
 from rollout.engine.recovery import Case, in_flight
 from rollout.journal.record import RolloutRecord
 from rollout.journal.records import records
+from rollout.monitoring.extension import Extension
 from rollout.monitoring.hold import of_record
 from rollout.reporting.time_in_effect import effect_of
 from rollout.reporting.timeline import clock
+from rollout.reporting.window_end import describe_end, what_it_could_tell
 
 _COLUMNS = ("since", "rollout", "state", "change", "target", "by", "why")
 
@@ -86,6 +88,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(*columns)
     for row in rows:
         cells = {**row, "since": clock(str(row["since"])), "owed": "; ".join(row["owed"])}
+        cells["state"] = row["ended"] or row["state"]
         # As text: a name in square brackets is no style.
         table.add_row(*(Text(one_line(cells[name] or "")) for name in columns))
     Console(file=beneath(sys.stdout)).print(table)
@@ -157,7 +160,10 @@ def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]
         "effect": str(effect_of(record)) or None,
         "held": case.why if case else None,
         "hold": _held(record),
+        "window": None if record.extension is None else str(Extension.from_record(record.extension)),
         "why": (record.closed or {}).get("why"),
+        "ended": describe_end(record, record.decision) or None,
+        "power": what_it_could_tell(record) or None,
         "next": None if case is None else f"rollout {'recover' if case.stranded else f'abort {record.id}'}",
     }
 

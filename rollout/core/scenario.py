@@ -201,6 +201,10 @@ class Probe:
     max_tokens: int = 16
 
 
+AT_MOST = 2.0
+"""All extensions together, for an unavailable source, unwatched time and undecided verdicts, at most double it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SyntheticPower:
     """How much the suite's own requests of a window have to show; their pace follows from it.
@@ -226,12 +230,13 @@ class Monitor:
         log_every_s: pace at which the log is read on.
         synthetic_every_s: pace of the suite's own requests.
         way_back_every_s: pace at which the previous provider's connection is tested.
-        short_span_s: the shorter span over which MON-2 and MON-3 judge.
+        short_span_s: the span over which users who are served well now keep failures of the suite's own requests from
+            being a breach (MON-2); the chart's curves show it.
         limits: where the triggers fire.
-        min_requests: fewer requests than this in the window are no data; half as many failures are a breach, if the
-            rate is above the limit (MON-2).
-        min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3); a fifth as many
-            failures of the suite's own requests, three at least, are a breach, if the rate is above the limit (MON-2).
+        min_requests: users' requests decide whether MON-2 holds from so many on, and from enough to exclude twice the
+            limit (29 at 5 %); a breach does not wait for them.
+        min_samples: the suite's own requests decide about MON-2, and latencies about MON-3, from so many on; the
+            baseline has at least so many (PRE-5.4). A breach does not wait for them.
         dark_in_a_row: so many failed polls of one source in a row are MON-6.
         dark_share: a larger share of failed polls of one source in total is MON-6.
         on_no_data: source -> ``extend`` (notify, give the source as long again and extend the window by that, once) or
@@ -278,16 +283,6 @@ class Monitor:
     signals: Signals | None = None
 
     @property
-    def breach_failures(self) -> int:
-        """How many failed requests of users a breach takes (MON-2): by chance a few are above any limit."""
-        return max(1, self.min_requests // 2)
-
-    @property
-    def breach_own_failures(self) -> int:
-        """How many failed requests of the suite's own a breach takes; few, because an outage must be found soon."""
-        return max(3, self.min_samples // 5)
-
-    @property
     def in_turn(self) -> tuple[Probe, ...]:
         """The synthetic requests in effect, sent in turn; empty if they are switched off."""
         if self.probes is not None:
@@ -298,6 +293,11 @@ class Monitor:
     def planned_baseline(self) -> int:
         """How many requests of the suite's own measure the baseline, unless three in a row fail."""
         return max(self.min_samples, self.baseline_requests or 0) if self.in_turn else 0
+
+    @property
+    def at_most_s(self) -> float:
+        """How long the change is watched at most: a window goes on where a verdict is undecided (`AT_MOST`)."""
+        return AT_MOST * self.window_s
 
     @property
     def planned_synthetic(self) -> int:

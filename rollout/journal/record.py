@@ -38,6 +38,7 @@ class Kind(StrEnum):
     ABORT = "abort"
     HOLD = "hold"
     HELD = "held"
+    EXTENDED = "extended"
     DIAGNOSIS = "diagnosis"
     TRACES = "traces"
     EVIDENCE = "evidence"
@@ -210,6 +211,8 @@ class RolloutRecord:
         window: when the monitoring window began, and the number of its entry; None before it did.
         pauses: how each call that has watched a part of that window left it, the one that saw its end too; empty once
             the window is judged.
+        extension: how the window goes on because a verdict is undecided, the latest; None before that, and once the
+            window is judged.
         holds: who held or released the automatic rollback (``hold``), and which breach did not end the window because
             of that (``held``), in order, each with `kind` and `at`.
         diagnosis: why the new provider was out of reach, as far as the gateway reports it; None where it was not.
@@ -219,6 +222,7 @@ class RolloutRecord:
             for (`due`, None once the rollout is closed); None where everything could be.
         owed: open obligation of this rollout -> until when (`rollout.approvals.obligations`).
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
+        verdicts: clause -> the body of its verdict at the end of the last window that has ended.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
         trail: every outcome of these steps, in order.
@@ -249,12 +253,14 @@ class RolloutRecord:
     abort: Mapping[str, Any] | None = None
     window: Mapping[str, Any] | None = None
     pauses: tuple[Mapping[str, Any], ...] = ()
+    extension: Mapping[str, Any] | None = None
     holds: list[Mapping[str, Any]] = field(default_factory=list)
     diagnosis: Mapping[str, Any] | None = None
     traces: Mapping[str, Any] | None = None
     evidence: Mapping[str, Any] | None = None
     owed: dict[str, str] = field(default_factory=dict)
     judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+    verdicts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     trail: list[Mapping[str, Any]] = field(default_factory=list)

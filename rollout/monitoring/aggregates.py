@@ -17,7 +17,8 @@ from rollout.monitoring.counters import Counters
 from rollout.monitoring.fallback_share import FallbackShare
 from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.percentile_polls import PercentilePolls
-from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, validate_sample
+from rollout.monitoring.sample_validation import validate_sample
+from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
 from rollout.monitoring.signal_samples import Levels
 from rollout.monitoring.signal_streams import SignalStreams
 from rollout.monitoring.unexpected_answers import UnexpectedAnswers

@@ -127,7 +127,7 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
         f"{'is above' if rate(shown) > limit else 'is not above'} {limit * 100:g} %"
     )
     if state is State.INCONCLUSIVE:
-        message += f", and the requests {_why_undecided(shown, limit)}"
+        message += f", and {_why_undecided(shown, limit)}"
     return Verdict(
         clause="MON-2",
         state=state,
@@ -145,8 +145,8 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
 
 def _why_undecided(shown: Counted, limit: float) -> str:
     if rate(shown) > limit:
-        return "are too few to tell this from chance"
-    return f"do not exclude twice the limit ({200 * limit:g} %)"
+        return "there is too little evidence for a breach"
+    return f"the requests do not exclude twice the limit ({200 * limit:g} %)"
 
 
 def _control_error_rate(aggregates: Aggregates, context: Context) -> str:

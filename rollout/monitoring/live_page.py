@@ -13,8 +13,10 @@ from typing import NamedTuple
 from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
 from rollout.monitoring.data_quality import SHOWN_S
-from rollout.monitoring.samples import Sample, SourceName
-from rollout.monitoring.verdict import State, Verdict, show_ms, show_rate, show_span
+from rollout.monitoring.extension import Extension
+from rollout.monitoring.samples import LATE_S, Sample, SourceName
+from rollout.monitoring.verdict import State, Verdict, show_interval, show_span
+from rollout.monitoring.verdict_text import is_of_the_window, show_effective, show_numbers
 
 TREND = 12
 WRAPPED_LINES = 5
@@ -22,6 +24,7 @@ NARROW = 80
 ROWS = 24
 BLOCKS = "▁▂▃▄▅▆▇█"
 LEGEND = f"trend: the last {TREND} values, lowest {BLOCKS[0]}, highest {BLOCKS[-1]}; last step + up, - down, = same"
+BANDS = "in brackets: 95 % band of the value; limit with its baseline's uncertainty"
 ELSEWHERE = "see below"
 """Stands for a value that is wider than its column: the trigger's message says it in full."""
 
@@ -99,6 +102,9 @@ class Page:
         rollback_probe: the latest connection test of the previous provider.
         hold: who holds the rollback; None without a hold.
         unwatched_s: how many seconds of the window were not watched.
+        extension: how the window goes on because a verdict is undecided; None where it does not.
+        overrun: that this machine is too busy to watch; empty where it is not.
+        late_s: by how many seconds this machine was late for a poll, the longest.
     """
 
     heading: Heading
@@ -109,18 +115,23 @@ class Page:
     rollback_probe: Sample | None = None
     hold: str | None = None
     unwatched_s: float = 0.0
+    extension: Extension | None = None
+    overrun: str = ""
+    late_s: float = 0.0
     _trends: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=TREND)))
     _shown_at: dict[str, str] = field(default_factory=dict)
     _data_was_complete: bool = False
 
     def sample(self, sample: Sample) -> None:
-        """Keep the latest sample of the rollback source."""
+        """Keep the latest sample of the rollback source, and the longest delay of any."""
+        self.late_s = max(self.late_s, sample.late_s)
         if sample.source == SourceName.ROLLBACK:
             self.rollback_probe = replace(sample, at_s=sample.at_s + self.passed_s)
 
     def begin_stage(self, text: str, passed_s: float) -> None:
         """Begin a stage of a canary, whose sources have given nothing yet."""
         self.stage, self.passed_s, self._data_was_complete = text, passed_s, False
+        self.extension = None
 
     def update(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Keep the verdicts, and their numbers for the trend."""
@@ -139,6 +150,8 @@ class Page:
             Line(self.left_line(), "bold", Rank.ALWAYS),
             *self._heading_lines(width),
             *_wrapped(self.hold_line(), "bold reverse red", width, Rank.ALWAYS),
+            *_wrapped(self.extension_line(), "yellow", width, Rank.ATTENTION),
+            *_wrapped(self.overrun, "bold red", width, Rank.ATTENTION),
             *self._table(columns),
             *(line for verdict in self.verdicts for line in self._message_lines(verdict, columns, width)),
             *_wrapped(*self.rollback_line(), width, Rank.ALWAYS),
@@ -149,9 +162,18 @@ class Page:
 
     def left_line(self) -> str:
         """Return the time that is left, the length of the window, and the time that was not watched."""
-        left = max(0.0, self.heading.window_s + self.unwatched_s - self.now_s)
+        extended_s = 0.0 if self.extension is None else self.extension.extended_s
+        left = max(0.0, self.heading.window_s + self.unwatched_s + extended_s - self.now_s)
         gap = f", {show_span(self.unwatched_s)} were not watched" if self.unwatched_s >= SHOWN_S else ""
-        return f"{show_span(left)} left of {show_span(self.heading.window_s)}{gap}"
+        late = f", polls came up to {self.late_s:.1f} s late" if self.late_s > LATE_S else ""
+        return f"{show_span(left)} left of {show_span(self.heading.window_s)}{gap}{late}"
+
+    def extension_line(self) -> str:
+        """Return how the window goes on and because of which triggers; empty where it does not."""
+        if self.extension is None:
+            return ""
+        undecided = ", ".join(verdict.clause for verdict in self.verdicts if verdict.undecided)
+        return f"{self.extension.brief}; undecided: {undecided or 'nothing more'}"
 
     def time_line(self) -> str:
         """Return the stage of a canary and `left_line`, as one line."""
@@ -205,7 +227,9 @@ class Page:
             return " yet: no trigger is judged yet"
         pending = self._clauses(State.INCONCLUSIVE, State.NO_DATA)
         if pending:
-            return f" yet: what does not hold at the end is rolled back ({pending})"
+            open_ = ", ".join(verdict.clause for verdict in self.verdicts if verdict.undecided)
+            more = f"more requests may decide {open_}; " if open_ else ""
+            return f" yet: {more}what does not hold at the end is rolled back ({pending})"
         alive = f", and {self.heading.previous} is alive" if is_alive(self.rollback_probe) else ""
         return f": every trigger holds{alive}"
 
@@ -240,18 +264,20 @@ class Page:
         names = ("trigger", "state", "value", "limit", "n", "trend/source")
         yield Line(_row(names, columns), "", Rank.HEADER)
         for verdict in self.verdicts:
-            value, limit = show_numbers(verdict)
+            value = show_numbers(verdict)[0]
             cells = (
                 verdict.clause,
                 verdict.state,
-                value if _fits(value, columns) else ELSEWHERE,
-                limit,
+                _with_band(verdict, columns) if _fits(value, columns) else ELSEWHERE,
+                _limit(verdict),
                 f"{verdict.samples:,}",
                 self.trend(verdict.clause) or _shown_sources(verdict.source, columns.last),
             )
             rank = Rank.HOLDING if verdict.state is State.HOLDING else Rank.ATTENTION
             yield Line(_row(cells, columns), _STYLES[verdict.state], rank)
         yield Line(LEGEND, "", Rank.LEGEND)
+        if any(verdict.interval or show_effective(verdict) for verdict in self.verdicts):
+            yield Line(BANDS, "", Rank.LEGEND)
 
     def _message_lines(self, verdict: Verdict, columns: Columns, width: int) -> list[Line]:
         """Return the message of a trigger that needs attention, does not hold, or has a wider value than its column."""
@@ -262,21 +288,15 @@ class Page:
             rank = Rank.REASON
         else:
             return []
-        return _wrapped(f"{verdict.clause}: {verdict.message}", _STYLES[verdict.state], width, rank)
+        lines = _wrapped(f"{verdict.clause}: {verdict.message}", _STYLES[verdict.state], width, rank)
+        if verdict.power and verdict.state is not State.BREACHED:
+            lines += _wrapped(f"{verdict.clause} can tell: {verdict.power}", "", width, Rank.REASON)
+        return lines
 
 
 def is_alive(probe: Sample | None) -> bool:
     """Return whether the latest connection test of the previous provider succeeded."""
     return probe is not None and isinstance(probe.reading, ConnectionTest) and probe.reading.succeeded
-
-
-def show_numbers(verdict: Verdict) -> tuple[str, str]:
-    """Return the value and the limit with their units."""
-    value, limit = verdict.value, verdict.limit
-    if not isinstance(limit, float):
-        return on_one_line(str(value)) if value is not None else "-", str(limit) if limit is not None else "-"
-    show, held = (show_rate, f"{limit * 100:g} %") if verdict.clause == "MON-2" else (show_ms, f"{limit:.5g} ms")
-    return (show(value, limit) if isinstance(value, float) else "-"), held
 
 
 def to_seconds(text: str) -> str:
@@ -292,7 +312,7 @@ def truncate_line(text: str, width: int) -> str:
 
 def _columns(width: int, verdicts: Sequence[Verdict]) -> Columns:
     """Return the columns for so many characters a line; a limit is never cut, and takes room from the values."""
-    limit = max([14, *(len(show_numbers(verdict)[1]) for verdict in verdicts)])
+    limit = max([14, *(len(_limit(verdict)) for verdict in verdicts)])
     spare = max(0, width - NARROW)
     value = max(len(ELSEWHERE), 33 - limit + spare // 3)
     return Columns(value, limit, samples=9, last=14 + spare - spare // 3)
@@ -302,6 +322,21 @@ def _row(cells: Sequence[str], columns: Columns) -> str:
     clause, state, value, limit, samples, last = cells
     numbers = f"{value:<{columns.value}} {limit:<{columns.limit}} {samples:>{columns.samples}}"
     return f"{clause:<7} {state:<12} {numbers} {last}".rstrip()
+
+
+def _with_band(verdict: Verdict, columns: Columns) -> str:
+    """Return the value, with its confidence band where the column has room for both; MON-3's band is of a share."""
+    value = show_numbers(verdict)[0]
+    if verdict.clause == "MON-3" or not is_of_the_window(verdict):
+        return value
+    both = f"{value} ({show_interval(verdict.interval).removesuffix(' %')})"
+    return both if verdict.interval and _fits(both, columns) else value
+
+
+def _limit(verdict: Verdict) -> str:
+    """Return the limit, with the effective one in brackets where it differs: ``200 (272) ms``."""
+    limit, effective = show_numbers(verdict)[1], show_effective(verdict)
+    return f"{limit.removesuffix(' ms')} ({effective.removesuffix(' ms')}) ms" if effective else limit
 
 
 def _fits(value: str, columns: Columns) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,9 +15,10 @@ from rollout.core.streams import quiet
 from rollout.core.visible import on_one_line
 from rollout.engine.closure import Closure
 from rollout.engine.session import Session
-from rollout.journal.record import EVIDENCE_OWED, Decision
+from rollout.journal.record import EVIDENCE_OWED, Decision, RolloutRecord
 from rollout.monitoring.live_page import truncate_line
 from rollout.plugin.terminal_text import guard, guard_logs
+from rollout.reporting.window_end import describe_ending, unfinished, what_it_could_tell
 
 LEFT_OUT = "left out by "
 """Begins, behind `NOT RUN`, the reason of a clause whose check an option left out."""
@@ -148,6 +149,8 @@ class RolloutReporter(TerminalReporter):
         colour = _COLOURS["owed"] if closure.undocumented else _GOOD.get(closure.decision, _BAD)
         reporter.write_sep("=", f"{headline(closure)}: {rollout.change_text} on {rollout.target.name}", **colour)
         reporter.write_line(f"why: {closure.why}")
+        for line in _undecided(rollout.last_known_record()):
+            reporter.write_line(line)
         for exception in rollout.last_known_record().exceptions:
             reporter.write_line(exception, **_COLOURS["waived"])
         for row in closure.rollback:
@@ -179,6 +182,14 @@ class RolloutReporter(TerminalReporter):
         """Print what the policy makes of missing evidence: the next step, and the exit code that replaces the first."""
         reporter.write_line(f"next: make room, then pytest -m {PHASES[-1]}: it writes the evidence, and no check runs")
         reporter.write_line(f"exit code: {code} {name_of(code)}")
+
+
+def _undecided(record: RolloutRecord) -> Iterator[str]:
+    """Yield what was inconclusive to the window's end, and what the window could tell."""
+    if unfinished(record) and (words := describe_ending(record)):
+        yield f"ended: {words}"
+    if words := what_it_could_tell(record):
+        yield f"it could tell: {words}"
 
 
 def headline(closure: Closure) -> str:

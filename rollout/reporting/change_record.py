@@ -33,6 +33,7 @@ from rollout.reporting.timings import (
     moments,
     written,
 )
+from rollout.reporting.window_end import describe_shares, record_end
 
 Facts = Mapping[str, Any]
 
@@ -52,7 +53,8 @@ def write_change_record(rollout: RolloutContext, record: RolloutRecord, closed: 
     rollout.folder.mkdir(parents=True, exist_ok=True)
     path = rollout.folder / "change-record.json"
     path.write_text(json.dumps(show_all(facts), indent=2, ensure_ascii=False), encoding="utf-8")
-    page = render("change-record.md", titled=_titled, measured=measured, describe_hold=describe_hold, **facts)
+    words = {"titled": _titled, "measured": measured, "describe_hold": describe_hold}
+    page = render("change-record.md", shares=describe_shares(record), **words, **facts)
     path.with_suffix(".md").write_text(page, encoding="utf-8")
     return path
 
@@ -89,6 +91,7 @@ def _facts(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> dic
         "content": content_of(record),
         **closed,
         "deciding": record.breach,
+        **record_end(record, closed["decision"]),
         "moments": asdict(moments(record, entries)),
         "in_effect": str(effect_of(record)),
         "requests": asdict(counted(entries)),

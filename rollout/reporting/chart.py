@@ -7,49 +7,46 @@ imported only when there is something to draw.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from rollout.monitoring.samples import SourceName
+from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.verdict import show_ms, show_rate, show_span
+from rollout.monitoring.verdict_text import describe_basis, describe_numbers, read_verdict
 from rollout.reporting.chart_data import (
     Bake,
     Curve,
     baseline_p95_ms,
+    effective_limit,
+    error_band,
     error_rates,
     gaps,
     latencies,
     latency_limit,
     own_requests,
-    state_spans,
+    recent_error_rates,
 )
+from rollout.reporting.chart_states import MARKED, draw_states
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours: the colour-blind can distinguish them, and their greys differ in print.
-_USERS, _OWN, _LIMIT, _BASELINE = "#0072B2", "#000000", "#D55E00", "#777777"
-_STATES = {
-    "connected": ("#CFE8DF", ""),
-    "degraded": ("#F5C26B", "///"),
-    "offline": ("#E58A63", "xxx"),
-    "alive": ("#CFE8DF", ""),
-    "refused": ("#E58A63", "xxx"),
-    "no answer": ("#FFFFFF", "..."),
-    "none": ("#F2F2F2", ""),
-}
-_FIRING = ("#E58A63", "\\\\\\")
-_OTHER = ("#DDDDDD", "||")
+_USERS, _OWN, _LIMIT, _BASELINE = "#0072B2", "#000000", MARKED, "#777777"
 _DASHES: Any = (0, (6, 2, 1, 2))
 _FEW_POINTS = 80
+# The frame shows so many times what the lines need, for the band.
+_WIDEST = 2.0
+_LONGER = 0.01
+# The figure's right margin, where the axes are 1 wide.
+_RIGHT = 1.225
 _FEW_REQUESTS = 200
 _CLOSE = 0.075
 _LINE = 104
-_SHORTEST_LABEL = 0.06
 # The share of the axis below zero, for the markers at zero.
 _BELOW = 0.04
 _UNITS = ((180.0, 1.0, "seconds"), (3 * 3600.0, 60.0, "minutes"), (float("inf"), 3600.0, "hours"))
@@ -87,38 +84,55 @@ def draw(bake: Bake, path: Path) -> Path:
 def _figure(bake: Bake) -> Figure:
     from matplotlib.figure import Figure  # noqa: PLC0415 - see `draw`
 
-    figure = Figure(figsize=(11, 7.2), layout=None)
+    figure = Figure(figsize=(11, 7.6), layout=None)
     errors, times, bands = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
-    figure.subplots_adjust(left=0.085, right=0.83, top=0.85, bottom=0.1, hspace=0.3)
+    figure.subplots_adjust(left=0.085, right=0.82, top=0.84, bottom=0.115, hspace=0.3)
     breach = bake.breach
     title = "\n".join(wrap(bake.title, _LINE, max_lines=2, placeholder=" …"))
     figure.text(0.02, 0.985, title, fontsize=11.5, fontweight="bold", va="top")
     ended = f"ended by {breach['clause']} after" if breach else "watched for"
-    planned = f"{ended} {show_span(bake.watched_s)} of {show_span(bake.monitor.window_s)}"
-    figure.text(0.02, 0.917, f"{bake.subtitle} · {planned}", fontsize=9, color="#333333", va="center")
+    of = ", planned:" if _goes_on(bake) else " of"
+    planned = f"{ended} {show_span(bake.watched_s)}{of} {show_span(bake.monitor.window_s)}"
+    figure.text(0.02, 0.921, f"{bake.subtitle} · {planned}", fontsize=9, color="#333333", va="center")
     scale, unit = next((scale, unit) for most, scale, unit in _UNITS if bake.watched_s <= most)
     _draw_errors(errors, bake, scale)
     _draw_latencies(times, bake, scale)
-    _draw_bands(bands, bake, scale)
+    draw_states(bands, bake, scale)
     _draw_gaps((errors, times, bands), bake, scale)
+    _mark_extension((errors, times, bands), bake, scale)
+    _draw_legend(figure, (errors, times))
     bands.set_xlim(0, max(bake.watched_s, 1.0) / scale * 1.01)
     bands.set_xlabel(f"{unit} since {bake.samples[0]['at'][:19].replace('T', ' ')} UTC")
-    note = f"the worse of the last {show_span(bake.monitor.short_span_s)} and the window so far"
-    note += " · thin and dotted: too few requests to judge by · users decide about it while there are enough of them"
-    figure.text(0.02, 0.018, note, fontsize=8, color="#333333")
+    figure.text(0.02, 0.014, _note(bake), fontsize=8, color="#333333", linespacing=1.4)
     if breach is not None:
         _mark_breach((errors, times, bands), bake, breach, scale)
     return figure
+
+
+def _note(bake: Bake) -> str:
+    short_s = bake.monitor.short_span_s
+    recent = f" · thin: the last {show_span(short_s)}" if bake.watched_s > short_s else ""
+    return (
+        f"lines: the window so far{recent} · dotted: too few requests to judge by · users decide while there are "
+        "enough of them\nband: it holds the true share of failed requests with 95 %, at any time of the window · "
+        "effective: the limit with the uncertainty of its baseline"
+    )
 
 
 def _draw_errors(axes: Axes, bake: Bake, scale: float) -> None:
     limit = bake.monitor.limits.error_rate * 100
     highest = limit
     for source in ("users", "synthetic"):
-        curve = error_rates(bake, source)
-        values = [value * 100 for value in curve.values]
-        _draw_curve(axes, curve._replace(values=values), source, scale)
-        highest = max([highest, *values])
+        curve = _in_percent(error_rates(bake, source))
+        _draw_curve(axes, curve, source, scale)
+        highest = max([highest, *curve.judged])
+    banded = "users" if error_rates(bake, "users").at_s else "synthetic"
+    highest = max(highest, _draw_band(axes, bake, banded, scale, at_most=_WIDEST * highest))
+    recent = _in_percent(recent_error_rates(bake, "users"))
+    axes.plot([at_s / scale for at_s in recent.at_s], recent.values, color=_USERS, linewidth=0.8)
+    highest = max([highest, *(recent.judged if recent.at_s else ())])
+    if (breach := bake.breach) is not None and breach["clause"] == "MON-2" and isinstance(breach["value"], float):
+        highest = max(highest, breach["value"] * 100)
     failed = [sample.at_s / scale for sample, reading in own_requests(bake) if not reading.ok]
     if failed:
         axes.plot(failed, [0] * len(failed), "x", color=_OWN, label="one of them failed", clip_on=False)
@@ -126,7 +140,25 @@ def _draw_errors(axes: Axes, bake: Bake, scale: float) -> None:
     axes.set_ylabel("error rate in %")
     axes.axhline(limit, color=_LIMIT, linestyle=_DASHES, linewidth=1.6)
     _label_lines(axes, [(limit, f"limit {limit:g} %", _LIMIT)])
-    _finish(axes, "Error rate (MON-2)")
+    _finish(axes, "Error rate", bake, "MON-2")
+
+
+def _in_percent(curve: Curve) -> Curve:
+    return curve._replace(values=[value * 100 for value in curve.values])
+
+
+def _draw_band(axes: Axes, bake: Bake, source: str, scale: float, *, at_most: float) -> float:
+    """Draw the confidence band of a source's error rate; return its upper bound at the end in percent, at most so."""
+    band = error_band(bake, source)
+    if not band.at_s:
+        return 0.0
+    low, high = ([bound * 100 for bound in bounds] for bounds in (band.low, band.high))
+    colour = _USERS if source == "users" else _OWN
+    xs = [at_s / scale for at_s in band.at_s]
+    axes.fill_between(xs, low, high, color=colour, alpha=0.13, linewidth=0, label="95 % band of the error rate")
+    for bounds in (low, high):
+        axes.plot(xs, bounds, color=colour, linewidth=0.5, alpha=0.6)
+    return min(high[-1], at_most)
 
 
 def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
@@ -139,6 +171,7 @@ def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
         width = 1.6 if source == "users" else 0.9
         for name, ms, colour, style in (
             ("limit", latency_limit(bake, source), _LIMIT, _DASHES),
+            ("effective", _other(effective_limit(bake, source), latency_limit(bake, source)), _LIMIT, "-"),
             ("baseline", baseline_p95_ms(bake, source), _BASELINE, ":"),
         ):
             if ms is not None:
@@ -149,7 +182,13 @@ def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
     axes.set_ylim(-_BELOW * top, top)
     axes.set_ylabel("P95 in ms")
     _label_lines(axes, lines)
-    _finish(axes, "P95 latency (MON-3)")
+    _finish(axes, "P95 latency", bake, "MON-3")
+
+
+def _other(effective: float | None, limit: float | None) -> float | None:
+    """Return the effective limit where it reads differently from the limit."""
+    is_same = effective is None or (limit is not None and f"{effective:.0f}" == f"{limit:.0f}")
+    return None if is_same else effective
 
 
 def _draw_single_requests(axes: Axes, bake: Bake, scale: float, top: float) -> None:
@@ -195,13 +234,32 @@ def _draw_curve(axes: Axes, curve: Curve, source: str, scale: float) -> None:
     )
 
 
-def _finish(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+def _finish(axes: Axes, title: str, bake: Bake, clause: str) -> None:
+    """Title a panel, with the verdict's state and numbers at the window's end."""
+    verdict = read_verdict(bake.verdicts[clause]) if clause in bake.verdicts else None
+    state = "" if verdict is None else f": {verdict.state}"
+    axes.set_title(f"{title} ({clause}){state}", loc="left", fontsize=9.5, fontweight="bold")
+    if verdict is not None and (numbers := describe_numbers(verdict)):
+        words = f"{numbers}; {describe_basis(verdict)}"
+        axes.text(_RIGHT, 1.03, words, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
     axes.set_axisbelow(True)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(
-            loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=3, frameon=False, fontsize=8, borderaxespad=0.1
+
+
+def _draw_legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Draw one legend above the panels, for what they have in common."""
+    found = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if found:
+        figure.legend(
+            found.values(),
+            found.keys(),
+            loc="center left",
+            bbox_to_anchor=(0.077, 0.892),
+            ncols=len(found),
+            frameon=False,
+            fontsize=8,
+            borderaxespad=0.0,
+            columnspacing=1.5,
         )
 
 
@@ -214,28 +272,27 @@ def _label_lines(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
         axes.text(1.008, floor, text, transform=axes.transAxes, color=colour, va="center", fontsize=8)
 
 
-def _status(sample: Mapping[str, Any]) -> str:
-    return str(sample.get("status", "no answer")).casefold()
+def _mark_extension(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
+    """Mark where a window that went on would have ended."""
+    planned_s = bake.monitor.window_s
+    if not _goes_on(bake):
+        return
+    for axes in panels:
+        axes.axvline(planned_s / scale, color="#555555", linewidth=1.0, linestyle="--", zorder=3)
+    panels[-1].text(
+        planned_s / scale,
+        1.02,
+        f"the window goes on after {show_span(planned_s)}",
+        transform=panels[-1].get_xaxis_transform(),
+        ha="center",
+        va="bottom",
+        fontsize=8,
+    )
 
 
-def _alerts(sample: Mapping[str, Any]) -> str:
-    if "alerts" not in sample:
-        return "no answer"
-    return ", ".join(alert["key"] for alert in sample["alerts"]) or "none"
-
-
-def _rollback_state(sample: Mapping[str, Any]) -> str:
-    if "succeeded" not in sample:
-        return "no answer"
-    return "alive" if sample["succeeded"] else "refused"
-
-
-_BANDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
-    ("status", SourceName.STATUS, _status),
-    ("critical alerts", SourceName.ALERTS, _alerts),
-    ("rollback", SourceName.ROLLBACK, _rollback_state),
-)
-"""The name of a band, its source, and what a sample of it shows."""
+def _goes_on(bake: Bake) -> bool:
+    """Return whether the window was longer than planned, by what a picture shows."""
+    return bake.watched_s >= bake.monitor.window_s + max(SHOWN_S, bake.watched_s * _LONGER)
 
 
 def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
@@ -245,7 +302,7 @@ def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
         panels[0].text(
             (begin + end) / 2 / scale,
             0.5,
-            "not watched",
+            f"{show_span(end - begin)} not watched",
             transform=panels[0].get_xaxis_transform(),
             clip_on=True,
             ha="center",
@@ -255,37 +312,6 @@ def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             zorder=5,
         )
-
-
-def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:
-    for row, (_, source, state_of) in enumerate(_BANDS):
-        other = _FIRING if source == SourceName.ALERTS else _OTHER
-        for begin, end, state in state_spans(bake, source, state_of):
-            colour, hatch = _STATES.get(state, other)
-            # The minimum width shows a state that only the last poll saw.
-            width = max(end - begin, bake.watched_s * 0.006) / scale
-            axes.barh(
-                row,
-                width,
-                left=begin / scale,
-                height=0.72,
-                color=colour,
-                hatch=hatch,
-                edgecolor="#555555",
-                linewidth=0.4,
-            )
-            if end - begin >= bake.watched_s * _SHORTEST_LABEL:
-                place = (begin + (end - begin) * 0.5) / scale
-                box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85} if hatch else None
-                axes.text(place, row, state, ha="center", va="center", fontsize=8, bbox=box, clip_on=True)
-            elif end >= bake.watched_s:
-                axes.text(
-                    1.008, row, state, transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=_LIMIT
-                )
-    axes.set_yticks(range(len(_BANDS)), [name for name, _, _ in _BANDS])
-    axes.set_ylim(len(_BANDS) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
 
 
 def _mark_breach(panels: Sequence[Axes], bake: Bake, breach: Mapping[str, Any], scale: float) -> None:
@@ -319,5 +345,6 @@ def _mark_value(panels: Sequence[Axes], breach: Mapping[str, Any], x: float) -> 
         axes, y, words = panels[1], value, show_ms(value, limit)
     else:
         return
+    words += f" over {breach['span']}" if breach.get("span") else ""
     axes.plot(x, y, marker="D", markersize=8, color=_LIMIT, markeredgecolor="black", zorder=6)
     axes.text(x, y, f"{words}   ", ha="right", va="bottom", fontweight="bold", zorder=6)

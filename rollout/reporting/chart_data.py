@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from rollout.core.histogram import Histogram, Histograms
 from rollout.core.scenario import Monitor
 from rollout.gateway.responses import Latency, Metrics
+from rollout.monitoring.binomial import confidence_sequence
 from rollout.monitoring.counters import Counters, Span
+from rollout.monitoring.data_quality import NOT_JUDGED, SHOWN_S
 from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading
-from rollout.monitoring.verdict import percentile
+from rollout.monitoring.share_test import fewest_requests
+from rollout.monitoring.users_requests import of_users
+from rollout.monitoring.verdict import P95, percentile
 
+_BOUNDS = 150
 _MISSED = 3
 """A gap is longer than this many intervals between two polls of the metrics."""
 
@@ -67,41 +74,88 @@ class Curve(NamedTuple):
         self.values.append(value)
         self.enough.append(is_enough)
 
+    @property
+    def judged(self) -> list[float]:
+        """The values from enough requests; all where there never were enough."""
+        return [value for value, is_enough in zip(self.values, self.enough, strict=True) if is_enough] or self.values
+
+
+class Band(NamedTuple):
+    """A confidence band: seconds, lower and upper bounds."""
+
+    at_s: list[float]
+    low: list[float]
+    high: list[float]
+
 
 def error_rates(bake: Bake, source: str) -> Curve:
-    """Return the error rate as MON-2 saw it: the worse of the shorter span and the window so far.
+    """Return the error rate of the window so far, which MON-2 holds against its limit.
 
     Args:
         bake: the window.
         source: ``users`` or ``synthetic``.
     """
-    curve = Curve([], [], [])
-    least = bake.monitor.min_requests if source == "users" else bake.monitor.min_samples
-    for at_s, spans in _spans(bake, source):
-        seen = [span for span in spans if span is not None and span.requests]
-        enough = [span for span in seen if span.requests >= least]
-        if seen:
-            worst = max(span.failures / span.requests for span in enough or seen[-1:])
-            curve.add(at_s, worst, is_enough=bool(enough))
+    curve, least = Curve([], [], []), _least(bake, source)
+    for at_s, _, span in _spans(bake, source):
+        if span.requests:
+            curve.add(at_s, span.failures / span.requests, is_enough=span.requests >= least)
     return curve
 
 
+def recent_error_rates(bake: Bake, source: str) -> Curve:
+    """Return the error rate of the shorter span where it has enough requests, once the window is longer than it."""
+    curve, least = Curve([], [], []), _least(bake, source)
+    for at_s, short, span in _spans(bake, source):
+        if short.from_s > span.from_s and short.requests >= least:
+            curve.add(at_s, short.failures / short.requests, is_enough=True)
+    return curve
+
+
+def error_band(bake: Bake, source: str) -> Band:
+    """Return the confidence sequence of the error rate: at any time it holds the true share with 95 %."""
+    spans = [(at_s, span) for at_s, _, span in _spans(bake, source) if span.requests]
+    # The bounds are smooth: a day has no more of them than a picture can show.
+    step = max(1, math.ceil(len(spans) / _BOUNDS))
+    shown = spans[::-step][::-1]
+    bounds = [confidence_sequence(span.requests, span.failures) for _, span in shown]
+    return Band([at_s for at_s, _ in shown], [low for low, _ in bounds], [high for _, high in bounds])
+
+
+def _least(bake: Bake, source: str) -> int:
+    """Return from how many requests on MON-2 judges: the scenario's minimum, and enough to exclude twice the limit."""
+    monitor = bake.monitor
+    least = monitor.min_requests if source == "users" else monitor.min_samples
+    return max(least, fewest_requests(monitor.limits.error_rate))
+
+
 def latencies(bake: Bake, source: str) -> Curve:
-    """Return P95 in ms as MON-3 saw it: the gateway's own for ``users``, the worse of both spans for ``synthetic``."""
-    curve, least, span_s = Curve([], [], []), bake.monitor.min_samples, bake.monitor.short_span_s
-    if source == "users":
-        for sample in bake.of(SourceName.METRICS):
-            if sample.get("p95_ms") is not None:
-                curve.add(sample["at_s"], sample["p95_ms"], is_enough=sample["samples"] >= least)
-        return curve
-    own, limit = Requests(), latency_limit(bake, "synthetic") or float("inf")
+    """Return P95 in ms as MON-3 saw it: the gateway's own or its histogram's for ``users``, the window's otherwise."""
+    return _users_p95s(bake) if source == "users" else _own_p95s(bake)
+
+
+def _users_p95s(bake: Bake) -> Curve:
+    curve, histograms = Curve([], [], []), Histograms()
+    for sample in bake.of(SourceName.METRICS):
+        if "buckets" in sample:
+            histograms.add(sample["at_s"], Histogram.from_record(sample["buckets"]))
+            so_far = histograms.latest()
+            quantile = None if so_far is None else so_far.histogram.quantile(P95)
+            if so_far is not None and quantile is not None:
+                is_enough = so_far.histogram.count >= bake.monitor.min_samples
+                curve.add(sample["at_s"], quantile.seconds * 1000, is_enough=is_enough)
+        elif sample.get("p95_ms") is not None:
+            is_enough = sample["samples"] >= bake.monitor.min_samples
+            curve.add(sample["at_s"], sample["p95_ms"], is_enough=is_enough)
+    return curve
+
+
+def _own_p95s(bake: Bake) -> Curve:
+    curve, own = Curve([], [], []), Requests()
+    limit = latency_limit(bake, "synthetic") or float("inf")
     for taken, reading in own_requests(bake):
         own.add(taken, reading)
-        seen = [part for part in (own.latencies(limit, span_s), own.latencies(limit)) if part]
-        enough = [part for part in seen if len(part) >= least]
-        if seen:
-            worst = max(percentile(part) for part in enough or seen[-1:])
-            curve.add(taken.at_s, worst, is_enough=bool(enough))
+        if timed := own.latencies(limit):
+            curve.add(taken.at_s, percentile(timed), is_enough=len(timed) >= bake.monitor.min_samples)
     return curve
 
 
@@ -121,30 +175,48 @@ def baseline_p95_ms(bake: Bake, source: str) -> float | None:
     return bake.baseline.users_p95_ms if source == "users" else bake.baseline.synthetic_p95_ms
 
 
-def _spans(bake: Bake, source: str) -> Iterator[tuple[float, tuple[Span | None, Span | None]]]:
-    """Yield the shorter span and the window as they were at each moment."""
+def effective_limit(bake: Bake, source: str) -> float | None:
+    """Return the limit in ms with the baseline's uncertainty in it, where MON-3 judged this source by it."""
+    verdict = bake.verdicts.get("MON-3", {})
+    return verdict.get("effective_limit") if verdict.get("source") == source else None
+
+
+def _spans(bake: Bake, source: str) -> Iterator[tuple[float, Span, Span]]:
+    """Yield the moment of each reading, the shorter span up to it, and the window so far."""
     span_s = bake.monitor.short_span_s
-    if source == "users":
-        counters = Counters()
-        for sample in bake.of(SourceName.METRICS):
-            if "total" in sample:
-                latency = Latency(None, None, None, 0)
-                total, failed = sample["total"], sample["failed"]
-                counters.add(sample["at_s"], Metrics(total, total - failed, failed, 0.0, latency, {}))
-                yield sample["at_s"], (counters.latest(span_s), counters.latest())
-        return
     own = Requests()
+    if source != "users":
+        for taken, reading in own_requests(bake):
+            own.add(taken, reading)
+            yield from _both(taken.at_s, own.latest(span_s), own.latest())
+        return
     for taken, reading in own_requests(bake):
         own.add(taken, reading)
-        yield taken.at_s, (own.latest(span_s), own.latest())
+    counters = Counters()
+    for sample in bake.of(SourceName.METRICS):
+        if "total" in sample:
+            latency = Latency(None, None, None, 0)
+            total, failed = sample["total"], sample["failed"]
+            counters.add(sample["at_s"], Metrics(total, total - failed, failed, 0.0, latency, {}))
+            # The gateway counts the suite's own requests too.
+            short, window = (of_users(counters.latest(seconds), own) for seconds in (span_s, None))
+            yield from _both(sample["at_s"], short, window)
+
+
+def _both(at_s: float, short: Span | None, window: Span | None) -> Iterator[tuple[float, Span, Span]]:
+    if short is not None and window is not None:
+        yield at_s, short, window
 
 
 def own_requests(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
     """Yield the suite's own requests."""
     for sample in bake.of(SourceName.SYNTHETIC):
         if "ok" in sample:
-            reading = SyntheticReading(sample["ok"], sample.get("latency_ms"))
-            yield Sample(SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading), reading
+            reading = SyntheticReading(sample["ok"], sample.get("latency_ms"), status=sample.get("status"))
+            taken = Sample(
+                SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading, took_s=sample.get("took_s", 0.0)
+            )
+            yield taken, reading
 
 
 def state_spans(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], str]) -> list[tuple[float, float, str]]:
@@ -164,7 +236,29 @@ def state_spans(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], st
 
 
 def gaps(bake: Bake) -> list[tuple[float, float]]:
-    """Return when no source was polled, between two calls, as (from, to) in seconds."""
+    """Return the stretches that were not watched, as (from, to) in seconds.
+
+    Samples say for how long before them their source was not watched. In a journal without such samples, a gap is a
+    stretch between two calls, in which no source was polled.
+    """
+    known = [
+        (sample["at_s"] - sample["unwatched_s"], sample["at_s"])
+        for sample in bake.samples
+        if sample.get("unwatched_s", 0.0) >= SHOWN_S and sample["source"] not in NOT_JUDGED
+    ]
+    if known:
+        return list(_united(sorted(known)))
     polled_at = sorted(float(sample["at_s"]) for sample in bake.samples)
-    longest = max(_MISSED * bake.monitor.metrics_every_s, 1.0)
+    longest = max(_MISSED * bake.monitor.metrics_every_s, SHOWN_S)
     return [(before, after) for before, after in pairwise(polled_at) if after - before > longest]
+
+
+def _united(stretches: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Yield stretches, the ones that overlap as one; they are sorted by their beginning."""
+    (begin, end), *others = stretches
+    for after, until in others:
+        if after > end:
+            yield begin, end
+            begin, end = after, until
+        end = max(end, until)
+    yield begin, end

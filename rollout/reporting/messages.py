@@ -16,6 +16,7 @@ from rollout.gateway import manual_commands
 from rollout.journal.record import RolloutRecord
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.timings import effect_of, entries_of, moments, seconds
+from rollout.reporting.window_end import describe_ending, describe_shares, what_it_could_tell
 
 LONGEST_SUBJECT = 150
 A_PERSON_IS_NEEDED = "A PERSON IS NEEDED"
@@ -79,6 +80,9 @@ def verdict(
     commands = closed["commands"]
     parts = [
         ("Why", closed["why"]),
+        ("Ended", describe_ending(record)),
+        ("It could tell", what_it_could_tell(record)),
+        *(describe_shares(record).items() if record.breach is None else ()),
         *(("NOT GREEN", exception) for exception in record.exceptions),
         *_rollback_parts(rollout, record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
         ("NOT DOCUMENTED", "; ".join(undocumented)),
@@ -126,7 +130,7 @@ def _intended(rollout: RolloutContext) -> Iterator[Part]:
         yield "Risk", scenario.impact.risk
         yield "Affects", scenario.impact.affects
         yield "Cost", scenario.impact.cost
-    window = show_span(scenario.monitor.window_s)
+    window = f"{show_span(scenario.monitor.window_s)}, at most {show_span(scenario.monitor.at_most_s)},"
     yield "Watched", f"for {window} once it is applied; at the first breach of a limit it is rolled back automatically"
 
 

@@ -17,6 +17,7 @@ from rollout.reporting.documents import describe_hold, errors_seen
 from rollout.reporting.rendering import render
 from rollout.reporting.timeline import clock, describe_events
 from rollout.reporting.timings import Moments, counted, effect_of, entries_of, measured, moments, seconds
+from rollout.reporting.window_end import describe_shares, describe_unfinished, what_it_could_tell
 
 Steps = Sequence[Mapping[str, Any]]
 
@@ -65,6 +66,9 @@ def _facts(rollout: RolloutContext, record: RolloutRecord, steps: Steps) -> dict
         "at": at,
         "effect": str(effect_of(record)),
         "deciding": "" if record.breach is None else measured(record.breach),
+        "unfinished": describe_unfinished(record),
+        "could_tell": what_it_could_tell(record),
+        "shares": describe_shares(record),
         "failed": failed,
         "proof": [record.steps[clause]["message"] for clause in PROOF if clause in record.steps],
         "durations": _durations(sign, at),

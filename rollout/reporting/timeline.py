@@ -10,6 +10,8 @@ from typing import Any
 from rollout.core.clauses import CLAUSES
 from rollout.journal.record import Decision, Entry, Kind, What
 from rollout.journal.replay import what_of
+from rollout.monitoring.extension import Extension
+from rollout.monitoring.verdict import State
 
 _DIRECTIONS = {"forward": "", "proof": "prove the rollback: ", "back": "roll back: "}
 _VERBS = {
@@ -43,8 +45,12 @@ class Event:
 def describe_events(entries: Sequence[Entry]) -> Iterator[Event]:
     """Yield the events of these entries in order; a spooled entry stands where its time belongs."""
     entries = _in_order(entries)
+    is_cut = any(entry.kind == Kind.VERDICT and entry.body["decided"] for entry in entries)
     outcomes = {entry.body["intent"]: entry for entry in entries if entry.kind == Kind.OUTCOME}
     for entry in entries:
+        if is_cut and entry.kind == Kind.VERDICT and not entry.body["decided"]:
+            # The window did not reach its end, at which an inconclusive trigger would have counted.
+            continue
         describe = _EVENTS.get(Kind(entry.kind))
         end = outcomes.get(entry.body.get("spool", entry.seq))
         words = None if describe is None else describe(entry.body, {} if end is None else end.body)
@@ -114,15 +120,20 @@ def _direction(body: Body) -> str:
 
 
 def _verdict(body: Body, _: Body) -> EventText:
-    if not body["decided"]:
-        return None
-    return "failed", f"{body['clause']} breached after {body['watched_s']:.0f} s, the window ends: {body['message']}"
+    ends = f"after {body['watched_s']:.0f} s, the window ends: {body['message']}"
+    if body["decided"]:
+        return "failed", f"{body['clause']} breached {ends}"
+    return None if body["state"] == State.HOLDING else ("broken", f"{body['clause']} is {body['state']} {ends}")
 
 
 def _hold(body: Body, _: Body) -> EventText:
     if body["until"] is None:
         return "passed", f"the hold is released by {body['by']}: {body['reason']}"
     return "broken", f"the rollback is held by {body['by']} until {body['until']}: {body['reason']}"
+
+
+def _extended(body: Body, _: Body) -> EventText:
+    return "skipped", str(Extension.from_record(body))
 
 
 def _step(body: Body, _: Body) -> EventText:
@@ -154,6 +165,7 @@ _EVENTS: Mapping[Kind, Callable[[Body, Body], EventText]] = {
     Kind.ABORT: _plain("failed", "abort asked for by {by}: {reason}"),
     Kind.HOLD: _hold,
     Kind.HELD: _plain("broken", "{clause} breached and not rolled back, {hold}: {message}"),
+    Kind.EXTENDED: _extended,
     Kind.ROLLBACK: _plain("failed", "rollback begins: {reason}"),
     Kind.STEP: _step,
     Kind.NOTIFIED: _notified,

@@ -19,6 +19,7 @@ from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
 from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.users_requests import of_users
+from rollout.monitoring.verdict_text import describe_band, read_verdict, show_effective
 from rollout.reporting.time_in_effect import SINGLE, Effect, effect_of, seconds
 
 __all__ = [
@@ -159,6 +160,10 @@ def measured(breach: Body) -> str:
     show = _UNITS.get(breach["clause"], str)
     pair = breach["value"], "none" if breach["limit"] is None else breach["limit"]
     value, limit = (show(part) if isinstance(part, (int, float)) else str(part) for part in pair)
+    verdict = read_verdict(breach)
+    band, effective = describe_band(verdict), show_effective(verdict)
+    value += f" ({band})" if band else ""
+    limit += f" (effective {effective})" if effective else ""
     parts = (f"{value}, limit {limit}", f"from {breach['samples']} of {breach['source']}", breach["span"])
     return "; ".join(filter(None, parts))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rollout.core.clock import Clock
 from rollout.sandbox.errors import Refusal
+from rollout.sandbox.fates import draw_heavy_tail_ms
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.metrics import TIMEOUT, Request
 from rollout.sandbox.providers import PROVIDERS, Provider
@@ -25,7 +26,7 @@ _TOKEN = re.compile(r"\s*\S+|\s+$")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One request: where it is sent to, when it began, and how long its answer takes without any fault."""
+    """One request: where it is sent to, when it began, and how long the provider takes for its answer."""
 
     prompt: str
     provider: Provider
@@ -101,8 +102,11 @@ class Completions:
         view = self._gateway.seen("chat")
         chosen, model = pick(view.weights, self._routing_random) or (view.provider, view.model)
         provider = PROVIDERS[chosen]
+        effect = self._gateway.faults.effect(chosen, "chat", model)
         usual_ms = provider.latency_ms + self._random.uniform(-provider.jitter_ms, provider.jitter_ms)
-        return Turn(prompt, provider, model, self._gateway.clock.monotonic(), usual_ms)
+        if effect.heavy_tail:
+            usual_ms = draw_heavy_tail_ms(self._random) * effect.heavy_tail
+        return Turn(prompt, provider, model, self._gateway.clock.monotonic(), usual_ms * effect.drift)
 
     async def _wait(self, turn: Turn, usual_ms: float) -> str | None:
         """Wait as long as the provider takes, and return how faults spoil the answer. Raises Refusal."""
@@ -145,18 +149,19 @@ class Completions:
         gateway.metrics[provider.name].count(
             Request(now, 1000 * (now - turn.started_s), tokens=tokens, usd=price * tokens / 1000, model=turn.model)
         )
-        gateway.watch()
+        gateway.watch_if_due()
 
     def _count_failure(self, turn: Turn, refusal: Refusal) -> None:
         gateway, provider = self._gateway, turn.provider
         now = gateway.clock.monotonic()
         code = TIMEOUT if refusal.status == _TIMED_OUT else f"http_{refusal.status}"
         offline = gateway.connections.out_of_reach(provider) is not None
-        gateway.metrics[provider.name].count(
-            Request(now, 1000 * (now - turn.started_s), code, offline, model=turn.model)
-        )
+        for _ in range(refusal.tries):
+            gateway.metrics[provider.name].count(
+                Request(now, 1000 * (now - turn.started_s), code, offline, model=turn.model)
+            )
         gateway.log.write("ERROR", "gateway:complete", f"{provider.name} failed: {refusal.detail}")
-        gateway.watch()
+        gateway.watch_if_due()
 
 
 def as_completion(reply: Reply, clock: Clock) -> dict[str, Any]:

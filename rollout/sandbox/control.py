@@ -17,7 +17,7 @@ from rollout.sandbox.alerts import SEVERITIES, Finding
 from rollout.sandbox.deviating_routes import Endpoint
 from rollout.sandbox.deviations import read_deviations
 from rollout.sandbox.errors import Refusal
-from rollout.sandbox.faults import read_faults
+from rollout.sandbox.fault_settings import read_faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS

@@ -11,12 +11,14 @@ class Refusal(Exception):
     Attributes:
         status: the HTTP status.
         detail: one sentence, or for a body that is refused (422) a list with one entry per mistake.
+        tries: how often the gateway tried, each of which the metrics count.
     """
 
-    def __init__(self, status: int, detail: str | list[dict[str, Any]]) -> None:
+    def __init__(self, status: int, detail: str | list[dict[str, Any]], *, tries: int = 1) -> None:
         """Keep status and detail for the answer."""
         self.status = status
         self.detail = detail
+        self.tries = tries
         super().__init__(f"{status}: {detail}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from rollout.sandbox.connections import Connections
 from rollout.sandbox.deviations import Switched
 from rollout.sandbox.earlier_states import EarlierStates, View
 from rollout.sandbox.errors import NotWritten, Refusal
-from rollout.sandbox.faults import Faults
+from rollout.sandbox.faults import ERROR_STATUSES, Faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.metrics import Counters, Metrics
 from rollout.sandbox.providers import PROVIDERS, Provider
@@ -28,6 +27,9 @@ from rollout.sandbox.state import LIMIT_DEFAULTS, State, kept
 
 GIVES_UP_AFTER_S = 60.0
 """A call that hangs is answered with 504 after this time."""
+
+WATCHED_EVERY_S = 0.5
+"""How often requests are watched for alerts while nothing reads the alerts."""
 
 LONG_ALERT_S = 6 * 3600.0
 """How long alerts last with deviation 23, as recorded."""
@@ -66,7 +68,7 @@ class Gateway:
         self.log_file = directory / "logs" / "backend.log"
         self.log = BackendLog(self.log_file)
         self.boot_id = uuid.uuid4().hex
-        self.faults = Faults(settings.faults, clock, self.state.config)
+        self.faults = Faults(settings.faults, clock, self.state.config, seed=settings.seed)
         self._activations_file = directory / "activations.json"
         earlier = kept(self._activations_file, {})
         # No fault waits for another activation after a restart.
@@ -85,11 +87,11 @@ class Gateway:
         self.truth = Truth(clock)
         self._earlier_states = EarlierStates(self._now)
         self._started_s = clock.monotonic()
+        self._watched_s = float("-inf")
         self._switching = 0
         self.settings = settings
         self.alerts = Alerts(clock, self._alert_ttl_s)
         self.audit = Audit()
-        self._random = random.Random(settings.seed)
         self.log.write("INFO", "gateway:start", f"{self.state.provider}:{self.state.model} is active; {{'errors': 0}}")
 
     @property
@@ -180,7 +182,7 @@ class Gateway:
         self.note(user, WEIGHTS, None, details)
 
     async def disturb(self, call: str, provider: str | None = None, model: str | None = None) -> str | None:
-        """Apply the faults to a call: wait, hang, fail (Refusal 502, 504); return how they spoil its answer.
+        """Apply the faults to a call: wait, hang, fail (Refusal 502, 504…); return how they spoil its answer.
 
         A call that names no provider has the faults of the active one. `model` is the one that a completion is sent to.
         """
@@ -189,14 +191,22 @@ class Gateway:
         await asyncio.sleep(effect.latency_ms / 1000)
         if effect.hang:
             await self._hang(call, name, model)
-        if effect.error_share and self._random.random() < effect.error_share:
-            raise Refusal(502, f"Provider {name} failed: upstream error")
+        if self.faults.is_next_failing(name, call, effect):
+            reason = f"Provider {name} failed: {ERROR_STATUSES[effect.error_status]}"
+            raise Refusal(effect.error_status, reason, tries=1 + effect.retries)
         return effect.answer
 
     def refuse_while_switching(self) -> None:
         """Raise Refusal (409) while a local runtime is being switched."""
         if self._switching:
             raise Refusal(409, "A switch of the local runtime is under way")
+
+    def watch_if_due(self) -> None:
+        """Watch as `watch` does, unless that was less than `WATCHED_EVERY_S` ago: it reads every recent request."""
+        now = self.clock.monotonic()
+        if now - self._watched_s >= WATCHED_EVERY_S:
+            self._watched_s = now
+            self.watch()
 
     def watch(self) -> None:
         """Fire the alerts that the metrics call for."""

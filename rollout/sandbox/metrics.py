@@ -143,12 +143,13 @@ def percentile(latencies_ms: Iterable[float], percent: int) -> float | None:
     The rank is ``n * percent / 100``, between two ranks it interpolates linearly, a whole rank is the midpoint to the
     next one; from the 99th on it is the slowest request. So 1…100 gives 50.5, 95.5 and 100.
     """
+    if percent >= 99:  # noqa: PLR2004 - the docstring's "99th"
+        slowest = max(latencies_ms, default=None)
+        return None if slowest is None else round(slowest, 2)
     ordered = sorted(latencies_ms)
     if not ordered:
         return None
     rank, rest = divmod(len(ordered) * percent, 100)
-    if percent >= 99 or rank >= len(ordered):  # noqa: PLR2004 - the docstring's "99th"
-        return round(ordered[-1], 2)
     if rank == 0:
         return round(ordered[0], 2)
     lower, upper = ordered[rank - 1], ordered[rank]

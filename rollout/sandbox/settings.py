@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from rollout.sandbox.deviations import read_deviations
-from rollout.sandbox.faults import Fault, read_faults
+from rollout.sandbox.fault_settings import read_faults
+from rollout.sandbox.faults import Fault
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.validation import Problems, Reader, describe_problems, is_number, meant
 

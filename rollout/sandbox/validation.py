@@ -69,6 +69,14 @@ class Reader:
             return float(value)
         return default
 
+    def whole_number(self, key: str, default: int, *, at_least: int = 0, at_most: int) -> int:
+        """Return a whole number within the bounds."""
+        value = self.raw(key, default)
+        if isinstance(value, int) and not isinstance(value, bool) and at_least <= value <= at_most:
+            return value
+        self.problem(key, f"must be a whole number from {at_least} to {at_most}, not {_shown(value)}")
+        return default
+
     def choice(self, key: str, default: str | None, allowed: Iterable[str]) -> str | None:
         """Return one of the allowed words, compared without regard to case."""
         value, words = self.raw(key, default), tuple(allowed)

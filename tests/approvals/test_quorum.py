@@ -13,6 +13,7 @@ from rollout.core.scenario import Monitor
 from rollout.gateway.responses import Connection, ConnectionTest, Latency, Metrics
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
+from rollout.monitoring.share_test import excludes_twice_the_limit, fewest_requests
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State, Verdict
 from tests.support.windows import BASELINE, alert, context, sample
@@ -109,19 +110,26 @@ def test_what_holds_was_seen_often_enough_and_is_a_number(found: list[Sample]) -
             assert all(history.good(name) is not None for name in names), clause
 
 
-@given(st.integers(1, 400), st.integers(0, 400))
-def test_an_error_rate_is_what_it_is_called(requests: int, failed: int) -> None:
-    """Above the limit by enough failures: breached. Not above, from enough requests: holding. Else neither."""
-    failed = min(failed, requests)
-    counted = [sample("metrics", 0, _counted(0, 0)), sample("metrics", 60, _counted(requests, failed))]
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=30))
+def test_an_error_rate_is_what_it_is_called(polls: list[tuple[int, int]]) -> None:
+    """Breached: the rate that is named is above the limit. Holding: it is not, and excludes twice the limit."""
+    counted, requests, failed = [sample("metrics", 0, _counted(0, 0))], 0, 0
+    for number, (more, bad) in enumerate(polls, 1):
+        requests, failed = requests + more, failed + min(bad, more)
+        counted.append(sample("metrics", 10.0 * number, _counted(requests, failed)))
     verdict = judged(counted)["MON-2"]
-    above = failed > 0.05 * requests
-    if above and failed >= MONITOR.breach_failures:
-        assert verdict.state is State.BREACHED
-    elif not above and requests >= MONITOR.min_requests:
-        assert verdict.state is State.HOLDING
+    if verdict.state is State.BREACHED:
+        assert verdict.value is not None
+        assert verdict.value > 0.05
+    elif verdict.state is State.HOLDING:
+        assert failed <= 0.05 * requests
+        assert excludes_twice_the_limit(requests, failed, 0.05)
+        assert not verdict.undecided
+    elif verdict.state is State.INCONCLUSIVE:
+        assert verdict.undecided
+        assert requests < fewest_requests(0.05) or failed
     else:
-        assert verdict.state is State.INCONCLUSIVE
+        assert not requests
 
 
 def _counted(total: int, failed: int) -> Metrics:

@@ -253,17 +253,53 @@ def test_a_file_that_is_missing_or_added_is_named(sealed: Sealed, tmp_path: Path
     shutil.rmtree(stranger)
 
 
-def test_a_verdict_that_does_not_follow_is_named_with_both_values(sealed: Sealed, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("clause", "field", "value"),
+    [
+        ("MON-2", "value", 0.25),
+        ("MON-2", "samples", 1000),
+        ("MON-2", "interval", [0.0, 0.01]),
+        ("MON-2", "interval", None),
+        ("MON-2", "undecided", True),
+        ("MON-3", "limit", 100.0),
+        ("MON-3", "effective_limit", 1000.0),
+        ("MON-3", "interval", [0.0, 0.01]),
+    ],
+)
+def test_a_verdict_that_does_not_follow_is_named_with_both_values(
+    sealed: Sealed, tmp_path: Path, clause: str, field: str, value: object
+):
     """Even where the whole chain was recomputed, and nobody had sealed it."""
     path = sealed.copy(tmp_path)
     allow_writes = tuple(each for each in sealed.entries if each.kind != Kind.SEAL)
-    place = next(n for n, e in enumerate(allow_writes) if e.kind == Kind.VERDICT and e.body["clause"] == "MON-2")
-    body = {**allow_writes[place].body, "value": 0.25}
+    place = next(n for n, e in enumerate(allow_writes) if e.kind == Kind.VERDICT and e.body["clause"] == clause)
+    now = allow_writes[place].body[field]
+    assert now is not None
+    body = {**allow_writes[place].body, field: value}
     odd = Entry(**{**_fields(allow_writes[place]), "body": body})
     put(path, rewritten((*allow_writes[:place], odd, *allow_writes[place + 1 :])))
     with Journal.open(str(path), clock=SystemClock(), create=False) as journal:
         said = names(examine(journal, Question(tmp_path)))
-    assert f"entry {odd.seq} (verdict of MON-2): value is 0.25, its samples say 0.0" in said
+    assert f"entry {odd.seq} (verdict of {clause}): {field} is {value!r}, its samples say {now!r}" in said
+
+
+def test_the_shares_of_a_former_rules_window_are_not_derived_again_and_this_is_said(sealed: Sealed, tmp_path: Path):
+    """Its other verdicts are; without the window's number of the rule, nothing of today's is expected of them."""
+    path = sealed.copy(tmp_path)
+    entries = []
+    for each in sealed.entries:
+        body = {name: value for name, value in each.body.items() if (each.kind, name) != (Kind.WINDOW, "judge")}
+        if each.kind == Kind.VERDICT and each.body["clause"] == "MON-2":
+            body |= {"value": 0.25, "message": "as the former rule judged it"}
+        entries.append(Entry(**{**_fields(each), "body": body}))
+    put(path, rewritten(tuple(each for each in entries if each.kind != Kind.SEAL)))
+    with Journal.open(str(path), clock=SystemClock(), create=False) as journal:
+        examined = examine(journal, Question(sealed.reports))
+    assert f"{sealed.id}: an earlier version's rule judged MON-2, MON-3, MON-5, which are not derived again" in (
+        examined.unclaimed
+    )
+    assert "(verdict of " not in "\n".join(map(str, examined.findings))
+    assert examined.checked["verdicts"] == 3
 
 
 def test_a_sample_that_was_altered_contradicts_its_verdict(sealed: Sealed, tmp_path: Path):

@@ -121,6 +121,7 @@ def test_a_rollout_that_the_former_code_kept_is_read_verified_and_rolled_back(fo
     where = f"--reports={lab.reports}"
     done = subprocess.run([*command, "verify-journal", where], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "an earlier version's rule judged MON-2, MON-3, MON-5, which are not derived again" in done.stdout
     done = subprocess.run([*command, "status", "--all", where], capture_output=True, text=True, check=True, timeout=60)
     assert run.id in done.stdout
     back = subprocess.run(

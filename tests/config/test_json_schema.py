@@ -46,7 +46,7 @@ LEFT_TO_LOADING = {
     *("scenario/strategy-stages", "scenario/strategy-with-a-restart", "scenario/strategy-without-stages"),
     *("scenario/waiver-by-its-author", "target/contradictions", "target/staging", "policy/review-dates"),
     # The settings of the embedded gateway, which has a reader of its own.
-    "scenario/sandbox-setting-refused",
+    *("scenario/sandbox-setting-refused", "scenario/sandbox-faults-refused"),
     # What the target, its policy or the bounds of sanity do not accept.
     *("scenario/canary-shorter-than-policy", "scenario/canary-too-long", "scenario/canary-without-weights"),
     *("scenario/class-standard-in-production", "scenario/high-risk-at-once", "scenario/looser-than-production"),

@@ -27,6 +27,7 @@ HEADING = Heading(
     window_s=1800.0,
     phases=("precheck 19 of 19 passed", "apply 5 of 5 passed", "verify 4 of 4 passed"),
 )
+CONNECTED = Connection("connected")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -67,13 +68,20 @@ def terminal_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def verdicts(errors: int = 1, requests: int = 100) -> tuple[Verdict, ...]:
-    seen = history(
-        sample("metrics", 0, metrics(0, p95_ms=None)),
-        sample("metrics", 60, metrics(requests, errors, p95_ms=120.0)),
-        sample("status", 60, Connection("connected")),
-        sample("alerts", 60, ()),
+    """Return the verdicts after a minute with so many requests of users; MON-2 and MON-3 have no bands."""
+    polls = (sample("metrics", 0, metrics(0)), sample("metrics", 60, metrics(9)))
+    seen = history(*polls, sample("status", 60, CONNECTED), sample("alerts", 60, ()))
+    status, _, _, *others = judge(seen, context(), 60.0)
+    rate, span = errors / requests, "the window's 1 min"
+    enough = State.BREACHED if rate > 0.05 else State.HOLDING
+    words = f"error rate {rate * 100:.1f} % over {span} ({errors} of {requests} requests) is above 5 %"
+    state, slow = (enough, State.HOLDING) if requests > 28 else [State.INCONCLUSIVE] * 2
+    return (
+        status,
+        Verdict("MON-2", state, rate, 0.05, requests, "users", span, "60", words),
+        Verdict("MON-3", slow, 120.0, 200.0, requests, "users", span, "60", "P95 120 ms"),
+        *others,
     )
-    return judge(seen, context(), 60.0)
 
 
 def probe(at_s: float = 50.0, *, alive: bool = True) -> Sample:
@@ -252,6 +260,52 @@ def test_a_value_that_is_wider_than_its_column_is_said_in_full_below() -> None:
         f"MON-6: {message}",
     ]
     assert value in next(line for line in lines_of(settled((mon_6,)), 120) if line.startswith("MON-6 "))
+
+
+BAND = replace(WIDEST[1], state=State.INCONCLUSIVE, span="the window", interval=(0.1021, 0.1432), undecided=True)
+SLOWER = replace(WIDEST[2], state=State.HOLDING, value=412.0, limit=800.0, span="the window", interval=(0.0, 0.0214))
+SLOWER = replace(SLOWER, effective_limit=1088.0)
+TELLS = "30 requests: twice the limit cannot be seen; 28 synthetic requests a minute would show it in 9 of 10"
+
+
+def test_a_band_and_an_effective_limit_stand_in_brackets_and_the_legend_says_what_they_are() -> None:
+    assert lines_of(settled((BAND, SLOWER)), 80)[6:10] == [
+        "MON-2   inconclusive 12.3 % (10.2-14.3)  5 %            1,000,000 ▅▆█▁▃▅▆█▁▃▅▁ -",
+        "MON-3   holding      412 ms              800 (1088) ms  1,000,000 ▅▆█▁▃▅▆█▁▃▅▁ -",
+        "trend: the last 12 values, lowest ▁, highest █; last step + up, - down, = same",
+        "in brackets: 95 % band of the value; limit with its baseline's uncertainty",
+    ]
+    assert not [line for line in lines_of(settled(), 80) if line.startswith("in brackets")]
+
+
+def test_a_band_without_room_is_omitted_and_the_value_stays() -> None:
+    mon_6 = replace(WIDEST[5], limit="10 in a row/12.5%", value="1 of 9 failed")
+    line = next(line for line in lines_of(settled((BAND, mon_6)), 80) if line.startswith("MON-2 "))
+    assert " 12.3 %  " in line
+    assert len(line) <= 80
+    assert "12.3 % (10.2-14.3)" in next(each for each in lines_of(settled((BAND, mon_6)), 120) if "MON-2 " in each)
+
+
+def test_the_windows_band_does_not_stand_beside_the_value_of_a_stretch() -> None:
+    breached = replace(BAND, state=State.BREACHED, span="the last 40 s")
+    assert "(10.2" not in next(line for line in lines_of(settled((breached,)), 120) if line.startswith("MON-2 "))
+
+
+def test_what_the_window_can_tell_is_shown_while_it_is_undecided() -> None:
+    text = " ".join(lines_of(settled((replace(BAND, power=TELLS),)), 80))
+    assert f"MON-2 can tell: {TELLS}" in text
+    assert "Nothing to do yet: more requests may decide MON-2; what does not hold at the end is rolled back" in text
+    assert "can tell" not in " ".join(lines_of(settled((replace(BAND, power=TELLS, state=State.HOLDING),)), 80))
+
+
+def test_everything_at_once_fits_24_rows_with_bands_and_powers() -> None:
+    """What the window can tell is omitted before what is urgent."""
+    made = crowded()
+    made.update(tuple(replace(each, power=TELLS, interval=(0.1, 0.2), undecided=True) for each in made.verdicts), 764.0)
+    lines = lines_of(made, 80, 24)
+    assert len(lines) < 24
+    assert f"MON-2: {MESSAGE}" in " ".join(lines)
+    assert lines[-1] == "rollout abort 20261130-035204-failing-provider-e6ac"
 
 
 def test_a_wider_limit_takes_room_from_the_values_and_is_not_cut() -> None:
@@ -465,6 +519,14 @@ def test_a_log_gets_one_line_a_minute() -> None:
     assert lines[0].endswith(
         " · previous provider not known to be alive · to do: mend what MON-6 names, or the change is rolled back"
     )
+
+
+def test_the_line_of_the_minute_has_the_bands_and_the_effective_limit() -> None:
+    line = logged((60.0, (BAND, SLOWER)))[0]
+    assert "MON-2 inconclusive 12.3 % (10.2-14.3 %; limit 5 %, n=1000000)" in line
+    assert "MON-3 holding 412 ms (0.0-2.1 % slower; limit 800 ms, effective 1088 ms, n=1000000)" in line
+    stretch = replace(BAND, span="the last 40 s")
+    assert "12.3 % (10.2-14.3 % over the window; limit 5 %" in logged((60.0, (stretch,)))[0]
 
 
 def test_the_line_of_the_minute_says_that_nothing_is_to_do() -> None:

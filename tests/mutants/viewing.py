@@ -51,8 +51,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What is omitted first is the list of passed phases.",
             ),
             (
-                "value if _fits(value, columns) else ELSEWHERE,",
-                "value,",
+                "_with_band(verdict, columns) if _fits(value, columns) else ELSEWHERE,",
+                "_with_band(verdict, columns),",
                 "A value that is wider than its column does not push the others aside.",
             ),
             (
@@ -64,6 +64,21 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    limit = max([14, *",
                 "    limit = min([14, *",
                 "A wide limit takes room from the values.",
+            ),
+            (
+                "    return both if verdict.interval and _fits(both, columns) else value",
+                "    return both if verdict.interval else value",
+                "A band that has no room does not push the others aside.",
+            ),
+            (
+                'if verdict.clause == "MON-3" or not is_of_the_window(verdict):',
+                'if verdict.clause == "MON-3":',
+                "The window's band does not stand beside the value of a stretch.",
+            ),
+            (
+                "if verdict.power and verdict.state is not State.BREACHED:",
+                "if False:",
+                "What the window can tell is shown beside a verdict that does not hold.",
             ),
             (
                 'return _MILLISECONDS.sub("", text)',

@@ -10,9 +10,19 @@ import pytest
 
 from rollout.core.limits import Limits
 from rollout.core.scenario import Monitor
+from rollout.monitoring.binomial import confidence_sequence
 from rollout.monitoring.samples import Baseline, SourceName
 from rollout.reporting.chart import draw
-from rollout.reporting.chart_data import Bake, error_rates, gaps, latencies, latency_limit, state_spans
+from rollout.reporting.chart_data import (
+    Bake,
+    error_band,
+    error_rates,
+    gaps,
+    latencies,
+    latency_limit,
+    recent_error_rates,
+    state_spans,
+)
 
 BASELINE = Baseline("ollama", users_p95_ms=70.0, users_samples=80, synthetic_p95_ms=75.0, synthetic_samples=20)
 
@@ -35,9 +45,15 @@ def bake(*samples: dict[str, Any], monitor: Monitor | None = None, **parts: Any)
     return Bake("TITLE", "a → b", monitor or Monitor(min_requests=20, min_samples=3), samples=samples, **parts)
 
 
+def judged(clause: str = "MON-2", **parts: Any) -> dict[str, dict[str, Any]]:
+    verdict = {"clause": clause, "state": "holding", "decided": False, "at": at(4), "value": 0.03, "limit": 0.05}
+    return {
+        clause: {**verdict, "samples": 100, "source": "users", "span": "the window's 4 s", "watched_s": 4.0, **parts}
+    }
+
+
 def breach(clause: str = "MON-2", **parts: Any) -> dict[str, dict[str, Any]]:
-    verdict = {"clause": clause, "decided": True, "at": at(4), "value": 0.25, "limit": 0.05, "watched_s": 4.0}
-    return {clause: {**verdict, **parts}}
+    return judged(clause, **{"state": "breached", "decided": True, "value": 0.25, **parts})
 
 
 def words(svg: Path) -> list[str]:
@@ -68,32 +84,59 @@ def test_the_error_rate_is_counted_in_the_window_and_not_since_the_gateway_began
     assert curve.values == [0.25]
 
 
-def test_the_error_rate_is_the_worse_of_the_last_minutes_and_the_window() -> None:
-    """As MON-2 judges: neither an old outage nor a new one is hidden by the other span."""
-    samples = [metrics(second, second * 10, min(second, 10) * 5) for second in range(0, 41, 5)]
-    old = error_rates(bake(*samples, monitor=Monitor(short_span_s=10.0)), "users")
-    assert old.values[-1] == 50 / 400
+def test_the_error_rate_is_that_of_the_window_so_far_and_beside_it_that_of_the_last_minutes() -> None:
+    """Neither an old outage nor a new one is hidden by the other line."""
     samples = [metrics(second, second * 10, max(0, second - 30) * 5) for second in range(0, 41, 5)]
-    new = error_rates(bake(*samples, monitor=Monitor(short_span_s=10.0)), "users")
-    assert new.values[-1] == 0.5
+    seen = bake(*samples, monitor=Monitor(short_span_s=10.0))
+    assert error_rates(seen, "users").values[-1] == 50 / 400
+    recent = recent_error_rates(seen, "users")
+    assert recent.values[-1] == 0.5
+    assert recent.at_s == [15, 20, 25, 30, 35, 40], "before that both lines are one"
 
 
-def test_a_span_with_too_few_requests_does_not_decide_while_the_other_has_enough() -> None:
-    failing = [sample("synthetic", second, ok=second < 4, latency_ms=9.0) for second in range(6)]
-    curve = error_rates(bake(*failing, monitor=Monitor(short_span_s=1.0, min_samples=5)), "synthetic")
-    assert curve.values[-1] == pytest.approx(2 / 6)
-    assert curve.enough == [False] * 4 + [True] * 2
+def test_the_last_minutes_have_no_line_where_they_have_too_few_requests() -> None:
+    """After a stretch that was not watched one request of ten would read as 10 %."""
+    samples = [metrics(second, second * 10, 0) for second in (0, 10, 20)] + [metrics(59, 205, 1)]
+    assert recent_error_rates(bake(*samples, monitor=Monitor(short_span_s=5.0)), "users").at_s == [20]
+
+
+def test_the_suites_own_requests_are_not_counted_as_users() -> None:
+    """As MON-2 counts: the gateway's counters have both."""
+    own = [sample("synthetic", second, ok=False, status=502, latency_ms=9.0) for second in (1, 2)]
+    assert error_rates(bake(metrics(0, 0, 0), metrics(5, 22, 2), *own), "users").values == [0.0]
+
+
+def test_the_band_ends_at_the_verdicts_interval_and_has_few_points_in_a_long_window() -> None:
+    samples = [metrics(0, 0, 0)] + [sample("metrics", s, total=s, failed=s * 3 // 100) for s in range(10, 1801, 10)]
+    samples = [{"samples": 9, **each} for each in samples]
+    found = error_band(bake(*samples), "users")
+    assert len(found.at_s) <= 150
+    assert found.at_s[-1] == 1800
+    low, high = confidence_sequence(1800, 54)
+    assert (found.low[-1], found.high[-1]) == (low, high)
+    assert f"{low * 100:.1f}-{high * 100:.1f}" == "1.7-4.7", "as docs/JUDGING.md says"
 
 
 def test_too_few_requests_are_marked_as_too_few() -> None:
-    curve = error_rates(bake(metrics(0, 0, 0), metrics(1, 19, 1), metrics(2, 20, 1)), "users")
+    """Fewer than the scenario asks for, and fewer than it takes to exclude twice the limit."""
+    curve = error_rates(bake(metrics(0, 0, 0), metrics(1, 28, 1), metrics(2, 29, 1)), "users")
     assert curve.enough == [False, True]
+    assert curve.judged == [1 / 29]
+    strict = Monitor(min_requests=50)
+    assert error_rates(bake(metrics(0, 0, 0), metrics(2, 49, 1), monitor=strict), "users").enough == [False]
 
 
 def test_the_suites_own_requests_have_a_rate_of_their_own() -> None:
     curve = error_rates(bake(*(sample("synthetic", s, ok=s != 2, latency_ms=9.0) for s in range(4))), "synthetic")
     assert curve.values == [0, 0, pytest.approx(1 / 3), 0.25]
-    assert curve.enough == [False, False, True, True]
+    assert curve.enough == [False] * 4
+
+
+def test_users_p95_is_the_windows_own_where_the_source_has_a_histogram() -> None:
+    buckets = [{"0.1": 100.0 * n, "0.2": 100.0 * n, "+Inf": 100.0 * n} for n in (1, 2)]
+    polls = [metrics(s, 100 * s, 0, None) | {"buckets": each} for s, each in enumerate(buckets)]
+    found = latencies(bake(*polls), "users")
+    assert (found.at_s, found.values, found.enough) == ([1], [pytest.approx(95.0)], [True])
 
 
 def test_a_failed_poll_is_a_gap_and_no_zero() -> None:
@@ -133,7 +176,8 @@ def test_the_chart_is_written_as_svg_and_png(tmp_path: Path) -> None:
 
 
 def test_the_chart_names_limits_baseline_breach_and_both_kinds_of_requests(tmp_path: Path) -> None:
-    svg = draw(bake(*HEALTHY, verdicts=breach()), tmp_path / "bake.svg")
+    ended = breach(span="the last 4 s", interval=[0.041, 0.36])
+    svg = draw(bake(*HEALTHY, verdicts=ended), tmp_path / "bake.svg")
     found = words(svg)
     for expected in (
         "TITLE",
@@ -144,7 +188,10 @@ def test_the_chart_names_limits_baseline_breach_and_both_kinds_of_requests(tmp_p
         "users (the gateway's counters)",
         "the suite's own requests",
         "MON-2 breached 12:00:04Z",
-        "25.0 %",
+        "25.0 % over the last 4 s",
+        "Error rate (MON-2): breached",
+        "25.0 % (4.1-36.0 % over the window), limit 5 %; from 100 requests of users; the last 4 s",
+        "95 % band of the error rate",
         "status",
         "offline",
         "critical alerts",
@@ -210,13 +257,58 @@ def test_a_day_is_drawn_in_hours(tmp_path: Path) -> None:
     assert any(text.startswith("hours since") for text in words(draw(bake(*day), tmp_path / "bake.svg")))
 
 
-def test_time_that_was_not_watched_is_marked(tmp_path: Path) -> None:
-    """Between two calls of a window that is watched in slices the chart shows a gap."""
-    monitor = Monitor(metrics_every_s=10.0)
+def test_an_effective_limit_has_a_line_of_its_own_where_it_differs(tmp_path: Path) -> None:
+    """For the source that MON-3 judged; one that reads like the limit would be drawn over it."""
+    numbers = {"value": 80.0, "limit": 140.0, "interval": [0.01, 0.03], "effective_limit": 191.2}
+    wider = words(draw(bake(*HEALTHY, verdicts=judged("MON-3", **numbers)), tmp_path / "a.svg"))
+    assert "effective, users 191 ms" in wider
+    assert "effective, own requests 191 ms" not in wider
+    numbers_of_it = "80 ms (1.0-3.0 % slower), limit 140 ms (effective 191.2 ms)"
+    assert f"{numbers_of_it}; from 100 requests of users; the window's 4 s" in wider
+    same = judged("MON-3", **numbers | {"effective_limit": 140.0})
+    assert not [
+        each for each in words(draw(bake(*HEALTHY, verdicts=same), tmp_path / "b.svg")) if "effective, " in each
+    ]
+
+
+def test_a_window_of_an_earlier_version_is_drawn_without_what_its_verdicts_lack(tmp_path: Path) -> None:
+    old = judged("MON-2") | judged("MON-3", value=80.0, limit=140.0)
+    found = words(draw(bake(*HEALTHY, verdicts=old), tmp_path / "bake.svg"))
+    assert "3.0 %, limit 5 %; from 100 requests of users; the window's 4 s" in found
+    assert "P95 latency (MON-3): holding" in found
+
+
+def slices() -> list[dict[str, Any]]:
+    """Return the samples of two calls with 250 s between them."""
     before = [metrics(second, 10 * second, 0) for second in range(0, 60, 10)]
-    after = [sample("metrics", 300.0 + second, total=9000, failed=0, samples=9) | {"at": at(59)} for second in (0, 10)]
-    watched = bake(*before, *after, monitor=monitor)
+    after = [sample("metrics", 300.0 + s, total=9000, failed=0, samples=9) | {"at": at(59)} for s in (0, 10)]
+    return [*before, *after]
+
+
+def test_time_that_was_not_watched_is_marked_and_its_length_is_named(tmp_path: Path) -> None:
+    """Between two calls of a window that is watched in slices the chart shows a gap."""
+    monitor, samples = Monitor(metrics_every_s=10.0), slices()
+    watched = bake(*samples, monitor=monitor)
     assert gaps(watched) == [(50.0, 300.0)]
-    assert gaps(bake(*before, monitor=monitor)) == []
+    assert gaps(bake(*samples[:6], monitor=monitor)) == []
     svg = draw(watched, tmp_path / "bake.svg")
-    assert "not watched" in words(svg)
+    assert "4 min 10 s not watched" in words(svg)
+
+
+def test_a_gap_is_as_long_as_the_samples_say_and_gaps_that_overlap_are_one() -> None:
+    """The live view and MON-6 name the same seconds; what a busy machine causes is no gap."""
+    samples = slices()
+    samples[6]["unwatched_s"] = 230.0
+    samples.append(sample("status", 302.0, status="connected", unwatched_s=200.0) | {"at": at(59)})
+    samples.append(sample("way_back", 309.0, succeeded=True, unwatched_s=40.0) | {"at": at(59)})
+    samples.append(sample("alerts", 30.0, alerts=[], unwatched_s=0.4))
+    assert gaps(bake(*samples)) == [(70.0, 302.0)]
+
+
+def test_where_a_window_goes_on_is_marked(tmp_path: Path) -> None:
+    found = words(draw(bake(*slices(), monitor=Monitor(window_s=200.0)), tmp_path / "bake.svg"))
+    assert "the window goes on after 3 min 20 s" in found
+    assert "a → b · watched for 5 min 10 s, planned: 3 min 20 s" in found
+    in_time = words(draw(bake(*slices(), monitor=Monitor(window_s=309.5)), tmp_path / "b.svg"))
+    assert "a → b · watched for 5 min 10 s of 5 min 10 s" in in_time
+    assert not [each for each in in_time if "goes on" in each]

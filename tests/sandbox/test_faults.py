@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from rollout.core.clock import SystemClock
-from rollout.sandbox.faults import Effect, Fault, Faults
+from rollout.sandbox.fates import Batch, Drift
+from rollout.sandbox.faults import Brownout, Effect, Fault, Faults
 from rollout.sandbox.process import Running
 
 from .conftest import FakeClock, Started, ask, client, eventually
@@ -72,6 +73,72 @@ def test_faults_add_up_and_the_worst_status_wins(fake_clock: FakeClock):
     assert faults.status("vllm") == "degraded"
 
 
+def test_a_brownout_acts_in_the_last_seconds_of_each_period(fake_clock: FakeClock):
+    fault = Fault("openai", after_s=5, error_share=0.02, brownout=Brownout(every_s=100, lasts_s=15, error_share=0.25))
+    faults = Faults([fault], fake_clock)
+    shares = {}
+    for moment in (0, 5, 89.9, 90, 104.9, 105, 189, 190):
+        fake_clock.elapsed_s = moment
+        shares[moment] = faults.effect("openai", "chat").error_share
+    assert shares == {0: 0, 5: 0.02, 89.9: 0.02, 90: 0.25, 104.9: 0.25, 105: 0.02, 189: 0.02, 190: 0.25}
+
+
+def test_a_drift_begins_with_its_fault_and_several_multiply(fake_clock: FakeClock):
+    faults = Faults([Fault("*", drift=0.25), Fault("openai", after_s=90, drift=0.5)], fake_clock, seed=7)
+    first, second = Drift("7/0/drift", 0.25), Drift("7/1/drift", 0.5)
+    for moment, factor in (
+        (59, first.factor(0)),
+        (61, first.factor(61)),
+        (100, first.factor(100) * second.factor(10)),
+        (160, first.factor(160) * second.factor(70)),
+    ):
+        fake_clock.elapsed_s = moment
+        assert faults.effect("openai", "chat").drift == factor
+
+
+def test_the_fault_with_the_greatest_share_says_how_calls_fail(fake_clock: FakeClock):
+    one = Fault("openai", error_share=0.1, error_status=429, batch=Batch(of=20), retries=3)
+    other = Fault("openai", error_share=0.05, error_status=504, retries=1)
+    for faults in ([one, other], [other, one]):
+        effect = Faults(faults, fake_clock).effect("openai", "chat")
+        assert effect == Effect(error_share=0.1, error_status=429, batch=Batch(of=20), retries=3)
+
+
+def test_the_same_seed_lets_the_same_calls_fail_whatever_other_providers_do(fake_clock: FakeClock):
+    def failing(seed: int, *, others: int) -> list[bool]:
+        faults = Faults([Fault("*", error_share=0.3)], fake_clock, seed=seed)
+        fates = []
+        for _ in range(60):
+            for _ in range(others):
+                faults.is_next_failing("google", "chat", faults.effect("google", "chat"))
+            fates.append(faults.is_next_failing("openai", "chat", faults.effect("openai", "chat")))
+        return fates
+
+    assert failing(7, others=0) == failing(7, others=2)
+    assert failing(7, others=0) != failing(8, others=0)
+    assert sum(failing(7, others=0)) == 18
+
+
+def test_the_calls_of_a_fault_in_batches_fail_in_a_row(fake_clock: FakeClock):
+    faults = Faults([Fault("openai", error_share=0.5, batch=Batch(of=5))], fake_clock, seed=7)
+    effect = faults.effect("openai", "chat")
+    fates = [faults.is_next_failing("openai", "chat", effect) for _ in range(100)]
+    assert {sum(fates[at : at + 5]) for at in range(0, 100, 5)} == {0, 5}
+
+
+def test_faults_set_again_begin_their_sequence_again(fake_clock: FakeClock):
+    fault = Fault("openai", error_share=0.3)
+    faults = Faults([fault], fake_clock, seed=7)
+
+    def sequence() -> list[bool]:
+        return [faults.is_next_failing("openai", "chat", faults.effect("openai", "chat")) for _ in range(30)]
+
+    first, after = sequence(), sequence()
+    assert first != after
+    faults.replace([fault])
+    assert sequence() == first
+
+
 def set_faults(http: httpx.Client, *faults: dict[str, Any]) -> None:
     answer = http.put("/sandbox/faults", json=list(faults))
     assert answer.status_code == 200, answer.text
@@ -108,6 +175,30 @@ def test_errors_are_502_and_counted(api: httpx.Client):
     after = api.get("/api/v1/providers/ollama/metrics").json()["metrics"]
     assert after["failed_requests"] == before["failed_requests"] + 1
     assert after["total_requests"] == before["total_requests"] + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code"),
+    [(429, "rate limit exceeded", "http_429"), (503, "overloaded", "http_503"), (504, "upstream timed out", "timeout")],
+)
+def test_errors_have_the_stated_status_and_every_try_is_counted(api: httpx.Client, status: int, reason: str, code: str):
+    before = api.get("/api/v1/providers/ollama/metrics").json()["metrics"]
+    set_faults(api, {"provider": "ollama", "error_share": 1, "error_status": status, "retries": 3})
+    answer = ask(api)
+    assert (answer.status_code, answer.json()) == (status, {"detail": f"Provider ollama failed: {reason}"})
+    after = api.get("/api/v1/providers/ollama/metrics").json()["metrics"]
+    assert after["total_requests"] == before["total_requests"] + 4
+    assert after["errors"]["by_code"][code] == before["errors"]["by_code"].get(code, 0) + 4
+
+
+def test_a_heavy_tail_replaces_the_usual_latency_and_a_drift_multiplies_it(api: httpx.Client):
+    """A completion takes 48 ms at least; three quarters of the draws, scaled by 0.01, are below 25 ms."""
+    set_faults(api, {"provider": "ollama", "heavy_tail": 0.01})
+    assert min(ask(api).elapsed.total_seconds() for _ in range(10)) < 0.04
+    factor = Drift("7/0/drift", 2).factor(0)
+    assert 0.048 * factor > 0.08, "the default seed's first factor shows"
+    set_faults(api, {"provider": "ollama", "drift": 2})
+    assert min(ask(api).elapsed.total_seconds() for _ in range(3)) >= 0.048 * factor
 
 
 def test_offline_concerns_every_call_on_the_provider(api: httpx.Client):
@@ -240,7 +331,12 @@ def test_invalid_faults_are_refused_and_the_old_ones_stay(api: httpx.Client, bod
 
 
 def test_faults_read_from_the_interface_can_be_set_again(api: httpx.Client):
-    set_faults(api, {"provider": "openai", "latency_ms": 5, "for_s": 3, "calls": ["chat", "alerts"]})
+    batch, brownout = {"of": 20, "share": 0.3}, {"every_s": 600, "lasts_s": 15, "error_share": 0.25}
+    set_faults(
+        api,
+        {"provider": "openai", "latency_ms": 5, "for_s": 3, "calls": ["chat", "alerts"]},
+        {"provider": "openai", "model": "gpt-4o", "error_share": 0.02, "batch": batch, "brownout": brownout},
+    )
     listed = api.get("/sandbox/faults").json()
     assert api.put("/sandbox/faults", json=listed).json() == listed
 

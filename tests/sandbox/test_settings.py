@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 import pytest
 
-from rollout.sandbox.faults import Fault
+from rollout.sandbox.fates import Batch
+from rollout.sandbox.faults import Brownout, Fault
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 
 
@@ -35,6 +36,19 @@ def test_settings_survive_the_way_through_json():
                 latency_ms=400,
                 calls=("chat", "alerts"),
                 when={"A": "b"},
+            ),
+            Fault(
+                "openai",
+                model="gpt-4o",
+                first_token_ms=300,
+                between_tokens_ms=20,
+                heavy_tail=0.01,
+                drift=0.25,
+                error_share=0.03,
+                error_status=429,
+                batch=Batch(of=20, share=0.3),
+                brownout=Brownout(every_s=600, lasts_s=15, error_share=0.25),
+                retries=3,
             ),
         ),
         limits={"provider:openai": {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}},
@@ -108,6 +122,52 @@ def test_settings_that_are_no_mapping_are_refused(raw: object):
 )
 def test_an_invalid_fault_is_refused(fault: object):
     assert problems({"faults": [fault]})
+
+
+@pytest.mark.parametrize(
+    ("fault", "path", "message"),
+    [
+        ({"error_share": 0.1, "error_status": 404}, "error_status", "must be one of 429, 500, 502, 503, 504"),
+        ({"error_share": 0.1, "error_status": "429"}, "error_status", "must be one of 429, 500, 502, 503, 504"),
+        ({"error_share": 0.1, "error_status": [429]}, "error_status", "must be one of 429, 500, 502, 503, 504"),
+        ({"hang": True, "error_status": 429}, "error_status", "says how calls fail, and none does; give error_share"),
+        ({"hang": True, "retries": 2}, "retries", "says how calls fail, and none does; give error_share or brownout"),
+        ({"error_share": 0.1, "retries": 1.5}, "retries", "must be a whole number from 0 to 100, not 1.5 (float)"),
+        ({"error_share": 0.1, "retries": 101}, "retries", "must be a whole number from 0 to 100, not 101 (int)"),
+        ({"error_share": 0.1, "retries": True}, "retries", "must be a whole number from 0 to 100, not True (bool)"),
+        ({"error_share": 0.1, "batch": 20}, "batch", "must be a mapping, not 20 (int)"),
+        ({"error_share": 0.1, "batch": {"share": 0.3}}, "batch.of", "is missing; give how many calls in a row"),
+        ({"error_share": 0.1, "batch": {"of": 1}}, "batch.of", "must be a whole number from 2 to 10000, not 1 (int)"),
+        ({"error_share": 0.1, "batch": {"of": 5, "share": 3}}, "batch.share", "is 3; it must be at most 1"),
+        (
+            {"error_share": 0.1, "batch": {"of": 5, "shares": 1}},
+            "batch.shares",
+            "is not a known key (did you mean share",
+        ),
+        ({"hang": True, "batch": {"of": 20}}, "batch", "says how calls fail, and none does; give error_share"),
+        ({"brownout": {"every_s": 60, "error_share": 1}}, "brownout.lasts_s", "is missing; give every_s, lasts_s and"),
+        (
+            {"brownout": {"every_s": 60, "lasts_s": 60, "error_share": 1}},
+            "brownout.lasts_s",
+            "is 60; it must be less than every_s, 60",
+        ),
+        (
+            {"brownout": {"every_s": 60, "lasts_s": 5, "error_share": 0}},
+            "brownout.error_share",
+            "is 0; it must be greater than 0",
+        ),
+        ({"drift": 3}, "drift", "is 3; it must be at most 2"),
+        ({"drift": 0.2, "calls": ["alerts"]}, "drift", "is for completions; add chat to calls, or leave calls out"),
+        ({"first_token_ms": -1}, "first_token_ms", "is -1; it must not be negative"),
+        ({"heavy_tail": "yes"}, "heavy_tail", "must be a number, not 'yes' (str)"),
+        ({"hang": True, "model": "gpt-9"}, "model", "it must be one of gemma3:4b"),
+        ({"hang": True, "model": "gemini-2.5-pro"}, "model", "is none of provider openai; its models: gpt-4o, "),
+        ({"status": "offline", "model": "gpt-4o"}, "model", "is for completions only; leave out status and calls"),
+    ],
+)
+def test_what_a_fault_cannot_mean_is_refused_with_its_path(fault: dict[str, object], path: str, message: str):
+    found = problems({"faults": [{"provider": "openai", **fault}]})
+    assert message in found[f"faults[0].{path}"]
 
 
 def test_settings_are_read_without_the_servers_libraries():

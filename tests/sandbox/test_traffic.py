@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
 
+from rollout.sandbox.gateway import Gateway
+from rollout.sandbox.metrics import Request
 from rollout.sandbox.process import Running
 from rollout.sandbox.settings import SandboxSettings
 
-from .conftest import Started, ask, client, eventually
+from .conftest import FakeClock, Started, ask, client, eventually
 
 
 def total(http: httpx.Client, provider: str = "ollama", base: str = "") -> int:
@@ -68,6 +71,19 @@ def test_an_error_spike_becomes_a_critical_alert_and_log_lines(launch: Started):
     assert re.search(
         r'^INFO:     127\.0\.0\.1:\d+ - "GET /api/v1/alerts\?severity=critical HTTP/1\.1" 200 OK$', text, re.MULTILINE
     )
+
+
+def test_the_requests_of_half_a_second_are_watched_at_once(tmp_path: Path, fake_clock: FakeClock):
+    """Each watch reads all requests of a minute: hundreds a second would make it lag."""
+    gateway = Gateway(tmp_path, SandboxSettings(users_per_s=0), fake_clock)
+    gateway.watch_if_due()
+    for _ in range(30):
+        gateway.metrics["ollama"].count(Request(fake_clock.monotonic(), 50.0, "http_502"))
+    gateway.watch_if_due()
+    assert gateway.alerts.active() == []
+    fake_clock.elapsed_s = 0.5
+    gateway.watch_if_due()
+    assert "ERROR_SPIKE" in {alert.finding.alert_type for alert in gateway.alerts.active()}
 
 
 def test_an_active_provider_that_goes_offline_becomes_a_critical_alert(launch: Started):

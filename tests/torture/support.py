@@ -50,9 +50,11 @@ MONITOR: Mapping[str, Any] = {
     "window": "1s",
     "metrics_every": "300ms",
     "alerts_every": "300ms",
-    # A busy machine may answer no more than that in a second.
+    # A busy machine may answer no more than that in a second; two requests exclude twice the error rate.
     "min_requests": 2,
-    "min_samples": 2,
+    "min_samples": 4,
+    "synthetic_every": "100ms",
+    "error_rate": 0.4,
     "dark_share": 0.9,
     "dark_in_a_row": 2,
     # A busy machine answers slowly; latency is not tested here.

@@ -42,6 +42,9 @@ LONGEST_CONTROL_S = 3600.0
 TWICE = 2.0
 """A breach is twice the limit: what is only just above it may take a window to show."""
 
+FACTORS = (TWICE, 3.0, 5.0, 10.0, 20.0)
+"""Of the error rates at these multiples of the limit, the least that the window tells from chance is the breach."""
+
 
 @dataclass(frozen=True, slots=True)
 class Injected:
@@ -127,14 +130,17 @@ def judged(request: Request) -> Iterator[Drilled]:
         users_per_s = SandboxSettings.from_mapping(scenario.sandbox).users_per_s
     yield _control(change, monitor, users_per_s)
     for breach in breaches(monitor, users_per_s):
-        why = _left_out(breach, monitor)
-        yield _inject(breach, change, monitor) if not why else Drilled(breach.clause, breach.what, None, why=why)
+        if why := _left_out(breach, monitor):
+            yield Drilled(breach.clause, breach.what, None, why=why)
+        elif 0 < breach.error_share < 1:
+            yield from _raise_errors(breach, change, monitor)
+        else:
+            yield _inject(breach, change, monitor)[0]
     yield from _read_elsewhere(request.target)
 
 
 def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> list[Injected]:
     """Return every breach that is injected, at least one a trigger: with so many users, or without any."""
-    share = min(1.0, TWICE * monitor.limits.error_rate)
     slower = TWICE * _limit_ms(monitor) / _healthy_ms(monitor)
     longer = f"latencies are {slower:.3g} times as long"
     with_users = partial(Injected, users_per_s=users_per_s)
@@ -143,7 +149,7 @@ def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> list[Injecte
     return [
         with_users("MON-1", "the provider is offline", status="offline"),
         with_users("MON-1", "the provider is degraded", status="degraded"),
-        with_users("MON-2", f"{share:.0%} of the requests fail", error_share=share),
+        _failing(with_users("MON-2", ""), min(1.0, TWICE * monitor.limits.error_rate)),
         # With a few requests of the suite alone, twice the limit differs from chance only after a long time.
         without_users("MON-2", "every request fails, no users", error_share=1.0),
         with_users("MON-3", longer, slower=slower),
@@ -156,6 +162,10 @@ def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> list[Injecte
         *(with_users("MON-6", f"{source} gives no data", no_data=source) for source in unavailable),
         with_users("MON-7", "the run is asked to stop", event="stop"),
     ]
+
+
+def _failing(breach: Injected, share: float) -> Injected:
+    return replace(breach, what=f"{share:.0%} of the requests fail", error_share=share)
 
 
 def text(rows: Sequence[Drilled], heading: str) -> str:
@@ -206,20 +216,49 @@ def _limit_ms(monitor: Monitor) -> float:
 def _control(change: ProviderChange, monitor: Monitor, users_per_s: float) -> Drilled:
     # A healthy day shows no more than a healthy hour, and takes longer.
     short = replace(monitor, window_s=min(monitor.window_s, LONGEST_CONTROL_S))
-    by, _, why = _window(replace(HEALTHY, users_per_s=users_per_s), change, short, math.inf)
-    return Drilled(HEALTHY.clause, HEALTHY.what, by is None, by, why=why)
+    ended = _window(replace(HEALTHY, users_per_s=users_per_s), change, short, math.inf)
+    return Drilled(HEALTHY.clause, HEALTHY.what, ended.by is None, ended.by, why=ended.why)
 
 
-def _inject(breach: Injected, change: ProviderChange, monitor: Monitor) -> Drilled:
+def _raise_errors(breach: Injected, change: ProviderChange, monitor: Monitor) -> Iterator[Drilled]:
+    """Yield the least error rate that ends the window; lower ones that it cannot tell from chance are left out."""
+    for share in sorted({1.0, *(min(1.0, factor * monitor.limits.error_rate) for factor in FACTORS)}):
+        row, is_undecided = _inject(_failing(breach, share), change, monitor)
+        if not is_undecided or share == 1.0:
+            yield row
+            return
+        yield replace(row, fired=None, why=f"rolled back at the window's end all the same: {row.why}")
+
+
+def _inject(breach: Injected, change: ProviderChange, monitor: Monitor) -> tuple[Drilled, bool]:
+    """Return the result of a breach, and whether its trigger was undecided to the end."""
     # Late enough that health is known, early enough that a window of hours is drilled in minutes.
     at_s = min(monitor.window_s / 3, 2 * monitor.short_span_s)
-    by, ended_s, why = _window(breach, change, monitor, at_s)
-    after_s = max(0.0, ended_s - at_s) if by else None
-    return Drilled(breach.clause, breach.what, by == breach.clause, by, after_s, why=why)
+    ended = _window(breach, change, monitor, at_s)
+    after_s = max(0.0, ended.watched_s - at_s) if ended.by else None
+    row = Drilled(breach.clause, breach.what, ended.by == breach.clause, ended.by, after_s, why=ended.why)
+    return row, ended.is_undecided
 
 
-def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: float) -> tuple[str | None, float, str]:
-    """Watch a window in which the breach begins at `at_s`; return which trigger ended it, when, and why."""
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The end of a window.
+
+    Attributes:
+        by: the trigger that ended it, None where none did.
+        watched_s: when it ended, in seconds.
+        why: the sentence of its verdict, or of the verdicts of the trigger that should have ended it.
+        is_undecided: whether that trigger was undecided to the end, which rolls back.
+    """
+
+    by: str | None
+    watched_s: float
+    why: str
+    is_undecided: bool = False
+
+
+def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: float) -> _Ended:
+    """Watch a window in which the breach begins at `at_s`."""
     clock, stop = _Clock(), StopFlag()
     previous = ProviderChange(f"not-{change.provider}", "model")
     provider = _Provider(breach, change, monitor, clock, at_s)
@@ -229,6 +268,7 @@ def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: fl
         users_samples=RESERVOIR,
         synthetic_p95_ms=_healthy_ms(monitor),
         synthetic_samples=max(monitor.min_samples, 1),
+        synthetic_latencies_ms=(_healthy_ms(monitor),) * max(monitor.min_samples, 1),
     )
     known = Context(change, previous, monitor, base, counters_before=provider.metrics(change.provider))
     target = Target(name="drill", environment="drill")
@@ -248,9 +288,10 @@ def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: fl
         start=lambda work: work(),
     )
     if watched.breach is not None:
-        return watched.breach.clause, watched.watched_s, watched.breach.message
-    standing = "; ".join(f"{v.clause} {v.state}: {v.message}" for v in watched.verdicts if v.clause == breach.clause)
-    return None, watched.watched_s, standing
+        return _Ended(watched.breach.clause, watched.watched_s, watched.breach.message)
+    own = next((verdict for verdict in watched.verdicts if verdict.clause == breach.clause), None)
+    why = "" if own is None else f"{own.clause} {own.state}: {own.message}"
+    return _Ended(None, watched.watched_s, why, is_undecided=own is not None and own.undecided)
 
 
 class _Clock(Clock):

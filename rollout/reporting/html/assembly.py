@@ -53,6 +53,7 @@ CATEGORIES = (
     ("Rolled back", "failed", r"^ROLLED BACK"),
     ("Rollback failed: a person is needed", "failed", r"^ROLLBACK FAILED"),
     ("A request to the gateway failed", "broken", r"^(GET|POST|PUT|PATCH|DELETE) /"),
+    ("Inconclusive to the end", "failed", r"inconclusive, which is never a pass"),
     ("Too little to judge by", "failed", r"which is never a pass"),
 )
 

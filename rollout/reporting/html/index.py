@@ -23,6 +23,7 @@ from rollout.journal.replay import REPLAYED, replay
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.rendering import render
 from rollout.reporting.timings import class_of, moments, seconds
+from rollout.reporting.window_end import describe_unfinished, unfinished, what_it_could_tell
 
 INDEX = "index.html"
 
@@ -50,6 +51,7 @@ class Line:
         word: the verdict.
         why: the deciding value and its limit.
         trigger: the clause that decided; empty where none did.
+        ended: what was not decided at the window's end, and what the window could tell; empty where it was decided.
         took: from its opening to its closing; empty while it is open.
         back_after: from the decision to roll back to the entry that shows the change gone; empty where none does.
         class_: the class of the change: ``standard``, ``normal`` or ``emergency``.
@@ -69,6 +71,7 @@ class Line:
     took: str
     back_after: str
     class_: str = ""
+    ended: str = ""
     owed: tuple[str, ...] = ()
     run_by: tuple[tuple[Caller, tuple[str, ...]], ...] = ()
 
@@ -77,6 +80,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "failed": ("✖", "rollback failed: a person is needed"),
     "open": ("…", "not closed yet"),
     "back": ("↩", "rolled back, verified"),
+    "undecided": ("≈", "rolled back, verified: nothing breached, inconclusive to the end"),
     "kept": ("✓", "kept"),
     "nothing": ("-", "nothing applied"),
     "unknown": ("?", "cannot be read"),
@@ -94,7 +98,8 @@ _OF_A_DECISION = {
 
 def state_of(record: RolloutRecord) -> str:
     """Return how a rollout stands, one of `STATES`."""
-    return _OF_A_DECISION[record.decision]
+    is_undecided = record.decision is Decision.ROLLED_BACK and bool(unfinished(record))
+    return "undecided" if is_undecided else _OF_A_DECISION[record.decision]
 
 
 def write(journal: Journal, reports: Path) -> Path:
@@ -145,9 +150,15 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
         took=_took(record),
         back_after=_back_after(record, entries),
         class_=class_of(record),
+        ended=_ended(record),
         owed=tuple(each.describe(now) for each in open_of(record)),
         run_by=tuple((each.caller, each.phases) for each in record.implementers),
     )
+
+
+def _ended(record: RolloutRecord) -> str:
+    left, missing = describe_unfinished(record), what_it_could_tell(record)
+    return f"{left}; the window could tell: {missing}" if missing else left
 
 
 def _took(record: RolloutRecord) -> str:

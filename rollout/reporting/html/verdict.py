@@ -23,6 +23,7 @@ from rollout.reporting.html.story import Story
 from rollout.reporting.rendering import render
 from rollout.reporting.timeline import clock
 from rollout.reporting.timings import class_of, content_of, effect_of, is_emergency, moments, written
+from rollout.reporting.window_end import describe_ending, describe_shares, what_it_could_tell
 
 UNDECIDED = "UNDECIDED"
 IN_FLIGHT = "IN FLIGHT"
@@ -104,6 +105,9 @@ def facts(story: Story, standing: Verdict, clauses: Sequence[ClauseResult]) -> M
         "What": f"{story.previous} → {story.change} on {target.name} ({target.url}), policy {policy.name}",
         "Kept?": _kept(story, standing),
         "Why": standing.why,
+        "Ended": describe_ending(story.record),
+        "It could tell": what_it_could_tell(story.record),
+        "Judged": "; ".join(f"{clause} {words}" for clause, words in describe_shares(story.record).items()),
         "When": "; ".join(_moments(story)),
         "Who": f"author {scenario.author}, approved by {story.record.approvers}, ticket {scenario.ticket or 'none'}",
         "Run by": story.record.run_by,

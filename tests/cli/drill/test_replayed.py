@@ -58,7 +58,7 @@ def test_every_trigger_has_a_breach():
     "monitor",
     [
         {"limits": Limits(p95_ms=50.0)},
-        {"limits": Limits(error_rate=0.6, latency_factor=1.2)},
+        {"limits": Limits(error_rate=0.3, latency_factor=1.2)},
         {"window_s": 86_400.0},
         {"prompt": "say pong", "expect": "pong"},
         {"probes": (Probe("as JSON", Expectation(json_schema={})),)},
@@ -73,14 +73,34 @@ def test_other_settings_that_can_fire_have_no_finding(monitor: dict[str, Any]):
 @pytest.mark.parametrize(
     ("monitor", "finding"),
     [
-        ({"min_requests": 100_000, "probes": ()}, "MON-2"),
-        ({"min_requests": 100_000, "min_samples": 1000}, "MON-3"),
+        ({"window_s": 300.0}, "MON-2"),
+        ({"limits": Limits(error_rate=0.95)}, "MON-2"),
+        ({"min_samples": 2}, "MON-3"),
         ({"dark_in_a_row": 1000, "dark_share": 0.99}, "MON-6"),
         ({"confirm_after_s": 3600.0}, "MON-1"),
     ],
 )
 def test_a_trigger_that_cannot_fire_with_these_settings_is_a_finding(monitor: dict[str, Any], finding: str):
     assert finding in {clause for clause, _ in findings(rows(**monitor))}
+
+
+def test_an_error_rate_that_the_window_cannot_tell_from_chance_is_left_out_and_the_least_that_it_can_is_drilled():
+    found = [row for row in rows(window_s=60.0, metrics_every_s=1.0, short_span_s=10.0) if "%" in row.what]
+    assert [(row.what, row.fired, row.by) for row in found] == [
+        ("10% of the requests fail", None, None),
+        ("15% of the requests fail", None, None),
+        ("25% of the requests fail", None, None),
+        ("50% of the requests fail", True, "MON-2"),
+    ]
+    assert found[0].why.startswith("rolled back at the window's end all the same: MON-2 inconclusive: error rate ")
+    assert 5 < (found[-1].after_s or 0) < 40
+
+
+def test_with_more_users_less_is_told_from_chance_and_sooner():
+    (slow,) = (row for row in rows() if "%" in row.what)
+    (fast,) = (row for row in rows(metrics_every_s=5.0) if "%" in row.what)
+    assert (slow.what, fast.what) == ("10% of the requests fail",) * 2
+    assert 0 < (fast.after_s or 0) <= (slow.after_s or 0) < 900
 
 
 def test_what_probes_that_are_off_leave_out_is_named_and_is_none_that_fired():
@@ -126,7 +146,7 @@ def test_a_trigger_that_fires_without_a_breach_is_a_finding(monkeypatch: pytest.
 
 
 def test_a_trigger_that_fires_in_anothers_place_is_no_success(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(replayed, "_window", lambda *_: ("MON-2", 700.0, "too many"))
+    monkeypatch.setattr(replayed, "_window", lambda *_: replayed._Ended("MON-2", 700.0, "too many"))
     assert {row.clause for row in rows(error_pattern="x") if row.fired} == {"MON-2"}
 
 

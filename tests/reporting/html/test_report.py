@@ -408,7 +408,8 @@ def test_categories_name_what_was_wrong() -> None:
     assert (
         category("broken", str(GatewayError("GET /api/v1/providers", "refused"))) == "A request to the gateway failed"
     )
-    assert category("failed", "inconclusive, which is never a pass: too few requests") == "Too little to judge by"
+    assert category("failed", "inconclusive, which is never a pass: too few requests") == "Inconclusive to the end"
+    assert category("failed", "no data, which is never a pass: nothing was seen") == "Too little to judge by"
 
 
 # The page
