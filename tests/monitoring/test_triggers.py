@@ -367,7 +367,7 @@ def _as_samples(seen: list[tuple[str, Any]]) -> list[Sample]:
 @given(st.lists(_SEEN_BY_A_POLL, max_size=30))
 def test_judging_after_each_sample_says_what_a_replay_of_the_journal_says(seen: list[tuple[str, Any]]) -> None:
     """`verify-journal` derives from the samples what the window judged while they came."""
-    live, known = Aggregates(SourceName), context()
+    live, known = history(), context()
     verdicts = judge(live, known, 0.0)
     for one in _as_samples(seen):
         live.add(one)

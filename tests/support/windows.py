@@ -63,7 +63,8 @@ def sample(source: str, at_s: float, reading: Any = None, error: str | None = No
 
 
 def history(*samples: Sample, expected: tuple[str, ...] | None = None) -> Aggregates:
-    made = Aggregates(tuple(SourceName) if expected is None else expected)
+    usual = tuple(name for name in SourceName if name != SourceName.SIGNALS)
+    made = Aggregates(usual if expected is None else expected)
     for one in samples:
         made.add(one)
     return made

@@ -8,15 +8,14 @@ touched. A trigger that cannot fire is a finding; what was left out is named, an
 from __future__ import annotations
 
 import math
-import queue
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
-from rollout.core.clock import NEVER, Clock, StopFlag
+from rollout.cli.drill.drill_clock import DrillClock
+from rollout.core.clock import StopFlag
 from rollout.core.errors import GatewayError
 from rollout.core.request import Request
 from rollout.core.scenario import MINUTE_S, Monitor, Probe, ProviderChange
@@ -27,8 +26,6 @@ from rollout.monitoring.sources.registry import Source, gateway_sources
 from rollout.monitoring.verdict import percentile, show_span
 from rollout.monitoring.window import watch
 from rollout.sandbox.settings import SandboxSettings
-
-T = TypeVar("T")
 
 USERS_PER_S = 1.0
 FALLEN_BACK = 0.5
@@ -259,7 +256,7 @@ class _Ended:
 
 def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: float) -> _Ended:
     """Watch a window in which the breach begins at `at_s`."""
-    clock, stop = _Clock(), StopFlag()
+    clock, stop = DrillClock(), StopFlag()
     previous = ProviderChange(f"not-{change.provider}", "model")
     provider = _Provider(breach, change, monitor, clock, at_s)
     base = Baseline(
@@ -294,42 +291,6 @@ def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: fl
     return _Ended(None, watched.watched_s, why, is_undecided=own is not None and own.undecided)
 
 
-class _Clock(Clock):
-    """The drill's own time: a wait takes none, and ends at the next thing that happens."""
-
-    def __init__(self) -> None:
-        self._began = datetime.now(UTC)
-        self._passed_s = 0.0
-        self._event: tuple[float, Callable[[], object]] = (math.inf, lambda: None)
-
-    def at(self, seconds: float, event: Callable[[], object]) -> None:
-        """Let one event happen then."""
-        self._event = (seconds, event)
-
-    def now(self) -> datetime:
-        return self._began + timedelta(seconds=self._passed_s)
-
-    def monotonic(self) -> float:
-        return self._passed_s
-
-    def wait(self, seconds: float, stop: StopFlag = NEVER) -> bool:
-        end = self._passed_s + max(0.0, seconds)
-        due_s, event = self._event
-        if due_s <= end:
-            self._passed_s, self._event = max(self._passed_s, due_s), (math.inf, event)
-            event()
-        if not stop:
-            self._passed_s = end
-        return not stop
-
-    def receive(self, inbox: queue.SimpleQueue[T], seconds: float, stop: StopFlag = NEVER) -> T | None:
-        try:
-            return inbox.get_nowait()
-        except queue.Empty:
-            self.wait(seconds, stop)
-            return None
-
-
 @dataclass(slots=True)
 class _Provider:
     """A gateway whose provider is healthy until the breach; its answers are counted like a real one's."""
@@ -337,7 +298,7 @@ class _Provider:
     breach: Injected
     change: ProviderChange
     monitor: Monitor
-    clock: _Clock
+    clock: DrillClock
     at_s: float
     _users: int = 0
     _requests: int = 0
