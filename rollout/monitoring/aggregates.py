@@ -14,6 +14,7 @@ from rollout.core.histogram import Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
 from rollout.monitoring.answer_kinds import Unexpected
 from rollout.monitoring.counters import Counters
+from rollout.monitoring.errors_of_both import ErrorsOfBoth
 from rollout.monitoring.fallback_share import FallbackShare
 from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.percentile_polls import PercentilePolls
@@ -122,6 +123,7 @@ class Aggregates:
         status: the provider's status.
         counters: the gateway's counters.
         users: users' requests and failures, by these counters.
+        both: the users' requests of the new provider beside those of the control group, during a canary.
         histograms: the users' latencies, where their source has histograms.
         slow_users: the users' requests that are slower than a limit, by these histograms.
         percentiles: the gateway's own percentiles, where it has no histograms.
@@ -144,6 +146,7 @@ class Aggregates:
         self.status = StatusRun()
         self.counters = Counters()
         self.users = UsersErrors()
+        self.both = ErrorsOfBoth()
         self.histograms = Histograms()
         self.slow_users = SlowUsers(self.histograms)
         self.percentiles = PercentilePolls()
@@ -179,6 +182,7 @@ class Aggregates:
         return self.polls[source].good if source in self.polls else None
 
     def _read(self, sample: Sample) -> None:
+        unwatched_s = self.polls[str(sample.source)].unwatched_s
         match sample.reading:
             case Connection() as connection:
                 self.status.add(sample, connection)
@@ -187,16 +191,19 @@ class Aggregates:
                 at_s = max(0.0, sample.at_s - metrics.age_s)
                 if sample.source == SourceName.CONTROL:
                     self.control.add(at_s, metrics)
+                    self.both.add_control(self.control, self.control_requests)
                     return
                 self.counters.add(at_s, metrics, sample.took_s)
-                self.users.add(self.counters, self.requests, sample.unwatched_s)
-                self.signals.add_metrics(at_s, metrics, self.users.stream.polls[-1].requests)
+                self.users.add(self.counters, self.requests, unwatched_s)
+                polled = self.users.stream.polls[-1]
+                self.both.add_treated(polled.requests, polled.failures)
+                self.signals.add_metrics(at_s, metrics, polled.requests)
                 if metrics.histogram is not None:
-                    self.histograms.add(at_s, metrics.histogram)
+                    self.slow_users.add(at_s, metrics.histogram, unwatched_s)
                 else:
                     self.percentiles.add(self.counters, metrics.latency)
             case SyntheticReading() as request:
-                self._read_request(sample, request)
+                self._read_request(sample, request, unwatched_s)
             case Levels() as levels:
                 self.signals.add_levels(levels.values)
             case str(reason):
@@ -207,13 +214,13 @@ class Aggregates:
             case tuple(parts):
                 self._read_list(sample, parts)
 
-    def _read_request(self, sample: Sample, request: SyntheticReading) -> None:
+    def _read_request(self, sample: Sample, request: SyntheticReading, unwatched_s: float) -> None:
         if not request.control:
             self.answers.add(sample, request)
             self.signals.add_request(request)
         if request.unexpected != Unexpected.RATE_LIMITED:
             # A request that no provider has received is no failure of one.
-            (self.control_requests if request.control else self.requests).add(sample, request)
+            (self.control_requests if request.control else self.requests).add(sample, request, unwatched_s)
 
     def _pair_fallbacks(self, sample: Sample) -> None:
         counted = self.counters.latest()

@@ -14,7 +14,7 @@ from rollout.gateway.responses import Alert, Connection
 from rollout.monitoring.aggregates import GOOD_STATUS, Aggregates
 from rollout.monitoring.behaviour import BEHAVIOUR, judge_behaviour
 from rollout.monitoring.data_quality import judge_data
-from rollout.monitoring.error_rate import judge_errors
+from rollout.monitoring.error_rise import judge_error_rate
 from rollout.monitoring.latency import judge_latency
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _no_data
@@ -91,7 +91,7 @@ def _trips(alert: Alert, context: Context) -> bool:
 
 TRIGGERS: tuple[tuple[Judge, frozenset[str]], ...] = (
     (judge_status, frozenset({SourceName.STATUS})),
-    (judge_errors, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
+    (judge_error_rate, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
     (judge_latency, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
     (judge_alerts, frozenset({SourceName.ALERTS})),
     (judge_behaviour, frozenset({*BEHAVIOUR, SourceName.METRICS, SourceName.SIGNALS})),

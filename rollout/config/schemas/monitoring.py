@@ -102,6 +102,7 @@ class MonitorSchema(Schema):
     error_rate: JudgedShare = None
     latency_factor: Annotated[float | None, BeforeValidator(quantities.factor)] = None
     p95_ms: Milliseconds = None
+    error_rate_rise: Annotated[float | None, BeforeValidator(quantities.factor)] = None
     fallback_share: JudgedShare = None
     unexpected_share: JudgedShare = None
     min_requests: Count = None
