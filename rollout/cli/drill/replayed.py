@@ -8,15 +8,14 @@ touched. A trigger that cannot fire is a finding; what was left out is named, an
 from __future__ import annotations
 
 import math
-import queue
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
-from rollout.core.clock import NEVER, Clock, StopFlag
+from rollout.cli.drill.drill_clock import DrillClock
+from rollout.core.clock import StopFlag
 from rollout.core.errors import GatewayError
 from rollout.core.request import Request
 from rollout.core.scenario import MINUTE_S, Monitor, Probe, ProviderChange
@@ -28,9 +27,10 @@ from rollout.monitoring.verdict import percentile, show_span
 from rollout.monitoring.window import watch
 from rollout.sandbox.settings import SandboxSettings
 
-T = TypeVar("T")
-
 USERS_PER_S = 1.0
+FALLEN_BACK = 0.5
+"""The share of the requests that fall back to another provider: many of a few requests, as it takes."""
+
 HEALTHY_MS = 100.0
 RESERVOIR = 1000
 """The gateway's percentiles are of its last so many requests (deviation 2)."""
@@ -195,9 +195,9 @@ def _left_out(breach: Injected, monitor: Monitor) -> str:
 
 
 def _agreeable(monitor: Monitor) -> Monitor:
-    """Return the monitor without what it expects of answers: the drill's answers would not satisfy it."""
+    """Return the monitor without signals and expectations of answers: the drill's gateway satisfies neither."""
     probes = None if monitor.probes is None else tuple(Probe(probe.prompt) for probe in monitor.probes)
-    return replace(monitor, expect=None, probes=probes)
+    return replace(monitor, expect=None, probes=probes, signals=None)
 
 
 def _healthy_ms(monitor: Monitor) -> float:
@@ -256,7 +256,7 @@ class _Ended:
 
 def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: float) -> _Ended:
     """Watch a window in which the breach begins at `at_s`."""
-    clock, stop = _Clock(), StopFlag()
+    clock, stop = DrillClock(), StopFlag()
     previous = ProviderChange(f"not-{change.provider}", "model")
     provider = _Provider(breach, change, monitor, clock, at_s)
     base = Baseline(
@@ -291,42 +291,6 @@ def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: fl
     return _Ended(None, watched.watched_s, why, is_undecided=own is not None and own.undecided)
 
 
-class _Clock(Clock):
-    """The drill's own time: a wait takes none, and ends at the next thing that happens."""
-
-    def __init__(self) -> None:
-        self._began = datetime.now(UTC)
-        self._passed_s = 0.0
-        self._event: tuple[float, Callable[[], object]] = (math.inf, lambda: None)
-
-    def at(self, seconds: float, event: Callable[[], object]) -> None:
-        """Let one event happen then."""
-        self._event = (seconds, event)
-
-    def now(self) -> datetime:
-        return self._began + timedelta(seconds=self._passed_s)
-
-    def monotonic(self) -> float:
-        return self._passed_s
-
-    def wait(self, seconds: float, stop: StopFlag = NEVER) -> bool:
-        end = self._passed_s + max(0.0, seconds)
-        due_s, event = self._event
-        if due_s <= end:
-            self._passed_s, self._event = max(self._passed_s, due_s), (math.inf, event)
-            event()
-        if not stop:
-            self._passed_s = end
-        return not stop
-
-    def receive(self, inbox: queue.SimpleQueue[T], seconds: float, stop: StopFlag = NEVER) -> T | None:
-        try:
-            return inbox.get_nowait()
-        except queue.Empty:
-            self.wait(seconds, stop)
-            return None
-
-
 @dataclass(slots=True)
 class _Provider:
     """A gateway whose provider is healthy until the breach; its answers are counted like a real one's."""
@@ -334,10 +298,11 @@ class _Provider:
     breach: Injected
     change: ProviderChange
     monitor: Monitor
-    clock: _Clock
+    clock: DrillClock
     at_s: float
     _users: int = 0
     _requests: int = 0
+    _before: int = 0
     _failures: int = 0
     _failing: float = 0.0
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=RESERVOIR))
@@ -354,6 +319,7 @@ class _Provider:
     def _request(self) -> bool:
         """Count one request, and return whether it is answered: failures are spread evenly over the others."""
         self._requests += 1
+        self._before += self._state is HEALTHY
         self._failing += self._state.error_share
         # A share that adds up to a little less than one is one.
         if self._failing > 1 - 1e-9:
@@ -386,13 +352,17 @@ class _Provider:
 
     def governance(self) -> Governance:
         self._poll(SourceName.FALLBACKS)
-        return Governance({}, {}, ({"id": "drill"},) if self._state.event == "fallback" else ())
+        fell_back = round(FALLEN_BACK * (self._requests - self._before)) if self._state.event == "fallback" else 0
+        return Governance({}, {}, tuple({"id": f"drill {number}"} for number in range(fell_back)))
 
     def chat(self, _: str, *, max_tokens: int = 16) -> Completion:
         if not self._request():
             raise GatewayError("POST chat", "the drill lets it fail", status=502)
         model = "another-model" if self._state.event == "wrong model" else self.change.model
         return Completion("drill", model, self.change.provider, max_tokens, self._latencies[-1])
+
+    def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        return self.chat(prompt, max_tokens=max_tokens)
 
     def test_connection(self, _: str, /) -> ConnectionTest:  # noqa: PT019 - no test
         return ConnectionTest(succeeded=True, connection_status="connected", latency_ms=1.0, message="fine")
