@@ -179,8 +179,6 @@ def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Late
     if not quantile.at_least:
         bounds = f"{quantile.from_s * 1000:g}-{quantile.to_s * 1000:g} ms"
         how = f" (interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does)"
-    # The histogram counts the suite's own requests too, and users' alone must be enough.
-    own = aggregates.requests.count(part.from_s, part.to_s)
     yield _Latencies(
         source="users",
         slower=stream.slower,
