@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
+from rollout.monitoring.power_report import describe_latency_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_within
@@ -117,7 +118,7 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
     decides = next((each for each in judgeable if each.is_breached), None)
     decides = decides or next((each for each in judgeable if each.is_enough), None)
     if decides is not None:
-        return _latency_verdict(aggregates, decides)
+        return _latency_verdict(aggregates, context, decides)
     percentiles = _judge_percentiles(aggregates, context)
     if percentiles is not None:
         return percentiles
@@ -186,6 +187,7 @@ def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Late
         limit=limit,
         test=users_latency_test(context, limit.share, is_absolute=limit.is_absolute),
         least=max(context.monitor.min_samples, fewest_requests(limit.share)),
+        # The histogram counts the suite's own requests too, and users' alone must be enough.
         own=aggregates.requests.count(part.from_s, part.to_s),
         p95_ms=quantile.seconds * 1000,
         is_above=quantile.at_least,
@@ -213,7 +215,7 @@ def _own_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latenc
     )
 
 
-def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
+def _latency_verdict(aggregates: Aggregates, context: Context, decides: _Latencies) -> Verdict:
     state, shown = decides.judge()
     window, limit = decides.perhaps.window, decides.limit
     share, interval = shown.failures / shown.requests, decides.interval
@@ -234,8 +236,13 @@ def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
         message=message,
         interval=interval,
         effective_limit=limit.value_ms,
+        power="" if state is State.BREACHED else _describe_power(context, decides),
         undecided=state is State.INCONCLUSIVE and decides.is_known,
     )
+
+
+def _describe_power(context: Context, decides: _Latencies) -> str:
+    return describe_latency_power(context, decides.source, decides.limit, decides.test, decides.perhaps.window)
 
 
 def _describe(decides: _Latencies, shown: Counted) -> str:

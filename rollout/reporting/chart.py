@@ -46,6 +46,7 @@ _RIGHT = 1.225
 _FEW_REQUESTS = 200
 _CLOSE = 0.075
 _LINE = 104
+_LONGEST = 116
 # The share of the axis below zero, for the markers at zero.
 _BELOW = 0.04
 _UNITS = ((180.0, 1.0, "seconds"), (3 * 3600.0, 60.0, "minutes"), (float("inf"), 3600.0, "hours"))
@@ -234,6 +235,7 @@ def _finish(axes: Axes, title: str, bake: Bake, clause: str) -> None:
     axes.set_title(f"{title} ({clause}){state}", loc="left", fontsize=9.5, fontweight="bold")
     if verdict is not None and (numbers := describe_numbers(verdict)):
         words = f"{numbers}; {describe_basis(verdict)}"
+        words = words if len(words) <= _LONGEST else numbers
         axes.text(_RIGHT, 1.03, words, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -334,6 +336,7 @@ def _mark_value(panels: Sequence[Axes], breach: Mapping[str, Any], x: float) -> 
         axes, y, words = panels[1], value, show_ms(value, limit)
     else:
         return
-    words += f" over {breach['span']}" if breach.get("span") else ""
+    # P95 is the window's, also where a stretch of it decides.
+    words += f" over {breach['span']}" if breach["span"] and breach["clause"] == "MON-2" else ""
     axes.plot(x, y, marker="D", markersize=8, color=_LIMIT, markeredgecolor="black", zorder=6)
     axes.text(x, y, f"{words}   ", ha="right", va="bottom", fontweight="bold", zorder=6)

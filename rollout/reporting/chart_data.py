@@ -14,11 +14,12 @@ from rollout.gateway.responses import Latency, Metrics
 from rollout.monitoring.binomial import confidence_sequence
 from rollout.monitoring.counters import Counters, Span
 from rollout.monitoring.data_quality import NOT_JUDGED, SHOWN_S
+from rollout.monitoring.latency import nearest_rank
 from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading
 from rollout.monitoring.share_test import fewest_requests
 from rollout.monitoring.users_requests import of_users
-from rollout.monitoring.verdict import P95, percentile
+from rollout.monitoring.verdict import P95
 
 _BOUNDS = 150
 _LONGER = 0.01
@@ -154,11 +155,11 @@ def _users_p95s(bake: Bake) -> Curve:
 
 def _own_p95s(bake: Bake) -> Curve:
     curve, own = Curve([], [], []), Requests()
-    limit = latency_limit(bake, "synthetic") or float("inf")
+    limit = effective_limit(bake, "synthetic") or latency_limit(bake, "synthetic") or float("inf")
     for taken, reading in own_requests(bake):
         own.add(taken, reading)
         if timed := own.latencies(limit):
-            curve.add(taken.at_s, percentile(timed), is_enough=len(timed) >= bake.monitor.min_samples)
+            curve.add(taken.at_s, nearest_rank(timed), is_enough=len(timed) >= bake.monitor.min_samples)
     return curve
 
 

@@ -59,7 +59,7 @@ def test_the_chart_names_limits_baseline_breach_and_both_kinds_of_requests(tmp_p
         "MON-2 breached 12:00:04Z",
         "25.0 % over the last 4 s",
         "Error rate (MON-2): breached",
-        "25.0 % (4.1-36.0 % over the window), limit 5 %; from 100 requests of users; the last 4 s",
+        "25.0 % (4.1-36.0 % over the window), limit 5 %; decided by 100 requests of users in the last 4 s",
         "95 % band of the error rate",
         "status",
         "offline",
