@@ -47,7 +47,9 @@ def but(clause: str) -> str:
 TALES = (
     Tale("quickstart", ExitCode.KEPT, "KEPT", "every clause of the plan passed", "nothing"),
     Tale("failing-provider", 10, "ROLLED BACK, verified", r"MON-2: error rate [\d.]+ % .* is above 5 %", but("MON-2")),
-    Tale("slow-provider", 10, "ROLLED BACK, verified", r"MON-3: P95 \d+ ms .* took longer than [\d.]+ ms", but("MON-3")),
+    Tale(
+        "slow-provider", 10, "ROLLED BACK, verified", r"MON-3: P95 \d+ ms .* took longer than [\d.]+ ms", but("MON-3")
+    ),
     Tale("provider-goes-offline", 10, "ROLLED BACK, verified", "MON-1: openai is offline", but("MON-1")),
     Tale("critical-alert", 10, "ROLLED BACK, verified", "MON-4: critical alert BUDGET_EXCEEDED/openai", but("MON-4")),
 )

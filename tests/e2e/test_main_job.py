@@ -233,7 +233,12 @@ def test_every_phase_after_a_rollback_answers_10_and_touches_nothing(lab: Lab):
 @pytest.mark.parametrize(
     ("name", "clause", "decides", "limit"),
     [
-        ("slow-provider", "MON-3", r"^P95 \d+ ms .* took longer than [\d.]+ ms \(2 x baseline [\d.]+ ms, effective ", None),
+        (
+            "slow-provider",
+            "MON-3",
+            r"^P95 \d+ ms .* took longer than [\d.]+ ms \(2 x baseline [\d.]+ ms, effective ",
+            None,
+        ),
         ("failing-provider", "MON-2", r"^error rate \d+\.\d % over .* \(\d+ of \d+ .*requests\) is above 5 %$", 0.05),
         ("provider-goes-offline", "MON-1", r"offline", "connected"),
         ("critical-alert", "MON-4", r"^critical alert BUDGET_EXCEEDED/openai fires .*hard_limit=\$3\.0000", "none"),
