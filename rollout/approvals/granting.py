@@ -124,6 +124,7 @@ def _shown(request: Request, role: Role, clause: str | None, digest: str, who: _
     scenario, target, policy, origin = request.scenario, request.target, request.policy, request.origin
     impact, ticket = scenario.impact, scenario.ticket or "none"
     link = f" ({policy.ticket_url.replace('{ticket}', ticket)})" if policy.ticket_url and scenario.ticket else ""
+    length = f"{show_duration(scenario.monitor.window_s)}, at most {show_duration(scenario.monitor.at_most_s)}"
     risk = f"risk {impact.risk}; affects {impact.affects}; cost {impact.cost}" if impact else "none said"
     return [
         f"you, {who.name}, approve as {role}{f' of {clause}' if clause else ''}:",
@@ -132,7 +133,7 @@ def _shown(request: Request, role: Role, clause: str | None, digest: str, who: _
         f"policy   {policy.name} ({origin.policy or 'built in'})",
         *([f"         {origin.ruled}"] if origin.ruled else []),
         f"class    {scenario.change_class}",
-        f"watched  for {show_duration(scenario.monitor.window_s)}{', as a canary' if scenario.canary else ''}",
+        f"watched  for {length}{', as a canary' if scenario.canary else ''}",
         f"impact   {risk}",
         f"ticket   {ticket}{link}",
         f"author   {scenario.author}",

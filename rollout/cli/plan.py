@@ -34,6 +34,7 @@ from rollout.gateway.costs import sent_by
 from rollout.gateway.endpoints import path_of
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
+from rollout.monitoring.extension import describe_plan
 from rollout.monitoring.foreseen_power import foresee_power
 from rollout.monitoring.sources.synthetic import promise
 from rollout.sandbox import envfile
@@ -48,8 +49,9 @@ def run(args: argparse.Namespace) -> int:
         InvalidInput: the scenario is not valid, or the gateway does not list what it names.
         GatewayError: the gateway cannot be read.
     """
-    request = with_service(load_request(args))
-    print(text(request, planned(request, read_before(request, os.environ, SystemClock()))))
+    request, clock = with_service(load_request(args)), SystemClock()
+    plan = planned(request, read_before(request, os.environ, clock))
+    print(text(request, replace(plan, watched=describe_plan(request.scenario, request.target, clock.now()))))
     return 0
 
 
@@ -108,6 +110,11 @@ def text(request: Request, plan: Planned) -> str:
             "pytest -m apply would execute, in this order (reads are left out):",
             *(f"  {item}" for item in plan.apply or (Item("APP-4.1", "nothing: everything is in effect already"),)),
             *_staged(plan),
+            *(
+                ["", "pytest -m monitor watches the change:", *(f"  {words}" for words in plan.watched)]
+                if plan.watched
+                else []
+            ),
             "",
             "the rollback would execute; what was written is undone by a write, whatever reads say:",
             *(f"  {item}" for item in plan.rollback),

@@ -80,6 +80,7 @@ class Planned:
         rollback: what the rollback would execute after it, in order.
         cannot: what cannot be undone.
         stages: what a canary's stages would execute after apply, each once the one before it has held.
+        watched: how long the change is watched, and whether the window may go on, in sentences.
     """
 
     before: Before
@@ -87,6 +88,7 @@ class Planned:
     rollback: tuple[Item, ...]
     cannot: tuple[str, ...]
     stages: tuple[Item, ...] = ()
+    watched: tuple[str, ...] = ()
 
 
 def activation(target: Target, to: ProviderChange, clause: str, words: str = "") -> Item:

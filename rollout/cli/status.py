@@ -24,6 +24,7 @@ from rollout.engine import drift
 from rollout.engine.recovery import Case, in_flight
 from rollout.journal.record import RolloutRecord
 from rollout.journal.records import records
+from rollout.monitoring.extension import Extension
 from rollout.monitoring.hold import of_record
 from rollout.reporting.time_in_effect import effect_of
 from rollout.reporting.timeline import clock
@@ -159,6 +160,7 @@ def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]
         "effect": str(effect_of(record)) or None,
         "held": case.why if case else None,
         "hold": _held(record),
+        "window": None if record.extension is None else str(Extension.from_record(record.extension)),
         "why": (record.closed or {}).get("why"),
         "ended": describe_end(record, record.decision) or None,
         "power": what_it_could_tell(record) or None,

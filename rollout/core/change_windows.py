@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from operator import itemgetter
 from zoneinfo import ZoneInfo
 
+from rollout.core.clock import format_utc
 from rollout.core.target import ChangeWindow, Freeze, Target
 
 AHEAD = 33
@@ -51,6 +52,18 @@ def frozen(target: Target, begins: datetime, ends: datetime) -> tuple[Freeze, da
     found = ((freeze, _moment(target, freeze.begins), _moment(target, freeze.ends)) for freeze in target.freezes)
     inside = ((freeze, freezes, thaws) for freeze, freezes, thaws in found if freezes <= ends and thaws > begins)
     return min(inside, key=itemgetter(1), default=None)
+
+
+def describe_obstacle(target: Target, begins: datetime, ends: datetime) -> str:
+    """Return why the target does not allow a change to be watched from `begins` to `ends`; empty if it does."""
+    if (freeze := frozen(target, begins, ends)) is not None:
+        why, freezes, thaws = freeze
+        moment = f"begins at {format_utc(freezes)}" if freezes > begins else f"holds until {format_utc(thaws)}"
+        return f"a freeze {moment} ({why.reason})"
+    closes = closes_at(target, begins)
+    if target.windows and closes is None:
+        return "no change window is open"
+    return f"the change window ends at {format_utc(closes)}" if closes is not None and ends > closes else ""
 
 
 def _is_allowed(target: Target, moment: datetime) -> bool:

@@ -213,6 +213,10 @@ class Probe:
     max_tokens: int = 16
 
 
+AT_MOST = 2.0
+"""All extensions together, for an unavailable source, unwatched time and undecided verdicts, at most double it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SyntheticPower:
     """How much the suite's own requests of a window have to show; their pace follows from it.
@@ -299,6 +303,11 @@ class Monitor:
     def planned_baseline(self) -> int:
         """How many requests of the suite's own measure the baseline, unless three in a row fail."""
         return max(self.min_samples, self.baseline_requests or 0) if self.in_turn else 0
+
+    @property
+    def at_most_s(self) -> float:
+        """How long the change is watched at most: a window goes on where a verdict is undecided (`AT_MOST`)."""
+        return AT_MOST * self.window_s
 
     @property
     def planned_synthetic(self) -> int:

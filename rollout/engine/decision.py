@@ -21,6 +21,7 @@ from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import EVIDENCE_OWED, Decision, Kind, RolloutRecord
+from rollout.monitoring.extension import Extension
 from rollout.monitoring.hold import describe_holds
 from rollout.monitoring.verdict import State, show_span
 from rollout.monitoring.window_outcome import IN_PROGRESS
@@ -233,8 +234,9 @@ def _pause(rollout: RolloutContext, record: RolloutRecord) -> Closure:
     """Return the closure that leaves the rest of the window to a later call."""
     due, pause = _deadline(rollout), record.pauses[-1]
     left, window = show_span(pause["left_s"]), show_span(rollout.scenario.monitor.window_s)
+    goes_on = "" if record.extension is None else f"; {Extension.from_record(record.extension)}"
     odd = [f"{clause} is {word}" for clause, word in pause["standing"].items() if not word.startswith(State.HOLDING)]
-    why = f"{left} of the window's {window} are left; {'; '.join(odd) or 'every trigger holds so far'}"
+    why = f"{left} of the window's {window} are left; {'; '.join(odd) or 'every trigger holds so far'}{goes_on}"
     step = f"{_next_call(rollout, PHASES[-1])}, due by {format_utc(due)}; a change without a run by then is rolled back"
     return Closure(None, "IN PROGRESS", why, {}, step, code=ExitCode.IN_PROGRESS, due=due)
 

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     ABORT = "abort"
     HOLD = "hold"
     HELD = "held"
+    EXTENDED = "extended"
     DIAGNOSIS = "diagnosis"
     TRACES = "traces"
     EVIDENCE = "evidence"
@@ -210,6 +211,8 @@ class RolloutRecord:
         window: when the monitoring window began, and the number of its entry; None before it did.
         pauses: how each call that has watched a part of that window left it, the one that saw its end too; empty once
             the window is judged.
+        extension: how the window goes on because a verdict is undecided, the latest; None before that, and once the
+            window is judged.
         holds: who held or released the automatic rollback (``hold``), and which breach did not end the window because
             of that (``held``), in order, each with `kind` and `at`.
         diagnosis: why the new provider was out of reach, as far as the gateway reports it; None where it was not.
@@ -250,6 +253,7 @@ class RolloutRecord:
     abort: Mapping[str, Any] | None = None
     window: Mapping[str, Any] | None = None
     pauses: tuple[Mapping[str, Any], ...] = ()
+    extension: Mapping[str, Any] | None = None
     holds: list[Mapping[str, Any]] = field(default_factory=list)
     diagnosis: Mapping[str, Any] | None = None
     traces: Mapping[str, Any] | None = None

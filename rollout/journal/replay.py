@@ -124,12 +124,14 @@ def _apply_progress(record: RolloutRecord, entry: Entry) -> None:
     match entry.kind:
         case Kind.PAUSE:
             record.pauses = (*record.pauses, body)
+        case Kind.EXTENDED:
+            record.extension = body
         case Kind.WINDOW:
             record.window = {**body, "seq": entry.seq}
-            record.pauses, record.verdicts = (), {}
+            record.pauses, record.extension, record.verdicts = (), None, {}
         case Kind.VERDICT:
             # A window that is judged is no longer paused.
-            record.pauses = ()
+            record.pauses, record.extension = (), None
             record.breach = body if body["decided"] else record.breach
             record.verdicts[body["clause"]] = body
             if body.get("stage"):

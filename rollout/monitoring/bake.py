@@ -16,13 +16,15 @@ from rollout.gateway.responses import ConnectionTest
 from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Kind
 from rollout.monitoring.data_quality import unwatched
+from rollout.monitoring.extension import Extension
 from rollout.monitoring.hold import HoldDecision
 from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Context, Sample, SourceName
 from rollout.monitoring.sources.combined import open_sources
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.verdict import Verdict
-from rollout.monitoring.window import OnUnavailable, WindowResult, WindowState, watch
+from rollout.monitoring.window import OnOverrun, OnUnavailable, watch
+from rollout.monitoring.window_result import WindowResult, WindowState
 from rollout.monitoring.window_state import control_latencies, has_begun, take_up_window, trigger_context
 
 _QUIET = frozenset({SourceName.OPERATOR, SourceName.LOG})
@@ -34,6 +36,7 @@ def run_window(
     view: View,
     for_s: float | None = None,
     page: OnUnavailable = lambda _source, _message: None,
+    page_overrun: OnOverrun = lambda _message: None,
     *,
     stage: Stage | None = None,
     later_s: float = 0.0,
@@ -48,6 +51,7 @@ def run_window(
         view: shows the window while it runs.
         for_s: watch for so long, and leave the rest of the window to a later call; None watches to its end.
         page: notifies, without waiting, that a source is unavailable and that the window was extended for it (MON-6).
+        page_overrun: notifies, without waiting, that this machine is too busy to watch.
         stage: the stage of a canary, whose window it is; None where the change was made all at once.
         later_s: the watched time of the stages after it, in seconds.
 
@@ -63,8 +67,13 @@ def run_window(
         # A stage has a control group of its own.
         memory.pop(SourceName.CONTROL, None)
     with open_sources(rollout, known, hold_decision, memory) as sources:
-        state = take_up_window(rollout, record, [source.name for source in sources], stage, known)
-        recorder, watched = _watch_redacted(rollout, view, known, sources, hold_decision, state, for_s=for_s, page=page)
+        state = take_up_window(rollout, record, [source.name for source in sources], stage, known, later_s)
+        if record.extension is not None and has_begun(record, stage):
+            view.extended(Extension.from_record(record.extension))
+        pages = (page, page_overrun)
+        recorder, watched = _watch_redacted(
+            rollout, view, known, sources, hold_decision, state, for_s=for_s, pages=pages
+        )
         if watched.breach is None:
             recorder.collect(wait=True)
         used_up = for_s is not None and rollout.clock.monotonic() - began_s >= for_s
@@ -110,7 +119,7 @@ def _watch_redacted(
     state: WindowState,
     *,
     for_s: float | None,
-    page: OnUnavailable,
+    pages: tuple[OnUnavailable, OnOverrun],
 ) -> tuple[SampleRecorder, WindowResult]:
     recorder = SampleRecorder(
         rollout, view, {name for name, polls in state.aggregates.polls.items() if polls.failed_in_a_row}
@@ -123,6 +132,15 @@ def _watch_redacted(
         view.held(hold_decision.describe())
         view.verdicts(tuple(map(redacted, verdicts)), watched_s)
 
+    def extend(extension: Extension) -> None:
+        extension = replace(extension, why=rollout.redactor.text(extension.why))
+        recorder.keep_extension(extension)
+        view.extended(extension)
+
+    def overrun(message: str) -> None:
+        view.overrun(message)
+        pages[1](message)
+
     watched = watch(
         sources,
         known,
@@ -131,7 +149,9 @@ def _watch_redacted(
         window_s=known.lasts_s,
         on_sample=recorder.keep,
         on_verdicts=show,
-        on_unavailable=page,
+        on_unavailable=pages[0],
+        on_extended=extend,
+        on_overrun=overrun,
         state=state,
         for_s=for_s,
         holds=hold_decision.holds,
@@ -197,6 +217,10 @@ class SampleRecorder:
         )
         self.view.sample(_redact_sample(sample, self.rollout))
 
+    def keep_extension(self, extension: Extension) -> None:
+        """Record that the window goes on, without waiting for the journal."""
+        self.pending.append(self.rollout.append_soon(Kind.EXTENDED, **extension.record()))
+
     def has_an_entry(self, sample: Sample) -> bool:
         """Return whether a sample gets an entry of its own."""
         # The first good poll after a failed one gets an entry, or failed polls on both sides would count as one row.
@@ -219,6 +243,7 @@ def pause_entry(watched: WindowResult, sources: Sequence[Source], recorder: Samp
     return {
         "watched_s": watched.watched_s,
         "left_s": watched.left_s,
+        "extended_s": watched.extended_s,
         "at": watched.ended_at,
         "standing": {verdict.clause: f"{verdict.state}, {verdict.message}" for verdict in watched.verdicts},
         "sources": [str(source.name) for source in sources],

@@ -21,7 +21,8 @@ from rollout.monitoring.bake import run_window
 from rollout.monitoring.live_view import View
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
-from rollout.monitoring.window import OnUnavailable, StageResult, WindowResult
+from rollout.monitoring.window import OnOverrun, OnUnavailable
+from rollout.monitoring.window_result import StageResult, WindowResult
 from rollout.monitoring.window_state import trigger_context
 
 
@@ -30,6 +31,7 @@ def watch_stages(
     view: View,
     for_s: float | None = None,
     page: OnUnavailable = lambda _source, _message: None,
+    page_overrun: OnOverrun = lambda _message: None,
 ) -> WindowResult:
     """Watch the change for its bake time: in one window, or stage after stage where it is a canary.
 
@@ -38,6 +40,7 @@ def watch_stages(
         view: shows the window while it runs.
         for_s: watch for so many seconds, and leave the rest to a later call; None watches to the end.
         page: notifies, without waiting, that a source is unavailable (MON-6).
+        page_overrun: notifies, without waiting, that this machine is too busy to watch.
 
     Returns:
         the result; of a canary, with the verdicts of the stage in which it ended. A breach leaves the traffic split:
@@ -50,13 +53,13 @@ def watch_stages(
     """
     planned = stages(rollout.scenario)
     if not planned:
-        return run_window(rollout, view, for_s, page)
+        return run_window(rollout, view, for_s, page, page_overrun)
     until_s = None if for_s is None else rollout.clock.monotonic() + for_s
     for number, stage in enumerate(planned):
         if number < len(planned) - 1 and held(rollout.record(), stage):
             continue
         left_s = None if until_s is None else max(0.0, until_s - rollout.clock.monotonic())
-        watched = _watch_one(rollout, view, left_s, page, planned, number)
+        watched = _watch_one(rollout, view, left_s, (page, page_overrun), planned, number)
         if not watched.passed:
             break
     return watched
@@ -72,7 +75,7 @@ def _watch_one(
     rollout: RolloutContext,
     view: View,
     left_s: float | None,
-    page: OnUnavailable,
+    pages: tuple[OnUnavailable, OnOverrun],
     planned: Sequence[Stage],
     number: int,
 ) -> WindowResult:
@@ -87,7 +90,7 @@ def _watch_one(
     else:
         view.stage(f"{stage.clause} {entered}", passed_s)
         later_s = sum(each.lasts_s for each in planned[number + 1 :])
-        watched = run_window(rollout, view, left_s, page, stage=stage, later_s=later_s)
+        watched = run_window(rollout, view, left_s, *pages, stage=stage, later_s=later_s)
     return replace(
         watched,
         stages=_stage_results(rollout.record(), planned, number, watched),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.power_report import describe_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_judgeable, is_within
@@ -65,6 +66,7 @@ def _too_few_requests(aggregates: Aggregates, context: Context, users: _Errors, 
         at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
         message=f"too few requests to judge: {users.requests} of users, {own.requests} of the suite's own; {least}",
         interval=share_interval(seen.stream.window),
+        power=describe_power(context, seen.test, seen.stream.window),
         undecided=True,
     )
 
@@ -127,7 +129,7 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
         f"{'is above' if rate(shown) > limit else 'is not above'} {limit * 100:g} %"
     )
     if state is State.INCONCLUSIVE:
-        message += f", and the requests {_why_undecided(shown, limit)}"
+        message += f", and {_why_undecided(shown, limit)}"
     return Verdict(
         clause="MON-2",
         state=state,
@@ -139,14 +141,15 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
         at=_at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC),
         message=message + _control_error_rate(aggregates, context),
         interval=interval,
+        power="" if state is State.BREACHED else describe_power(context, errors.test, window),
         undecided=state is State.INCONCLUSIVE,
     )
 
 
 def _why_undecided(shown: Counted, limit: float) -> str:
     if rate(shown) > limit:
-        return "are too few to tell this from chance"
-    return f"do not exclude twice the limit ({200 * limit:g} %)"
+        return "there is too little evidence for a breach"
+    return f"the requests do not exclude twice the limit ({200 * limit:g} %)"
 
 
 def _control_error_rate(aggregates: Aggregates, context: Context) -> str:

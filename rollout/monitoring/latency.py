@@ -7,11 +7,12 @@ are switched off, three percentiles in a row that have no request in common are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
+from rollout.monitoring.power_report import describe_latency_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_within
@@ -23,10 +24,10 @@ from rollout.monitoring.verdict import (
     _at,
     _no_data,
     describe_stretch,
-    percentile,
     share_interval,
     show_interval,
     show_ms,
+    show_rate,
 )
 
 IN_A_ROW = 3
@@ -46,6 +47,7 @@ class _Latencies:
         least: the requests that it takes to judge.
         p95_ms: P95 in ms over the window; with `is_above`, it is above that.
         how: how the P95 was determined, in words.
+        own: how many of the suite's own requests a histogram of users has counted too; users' alone must be enough.
     """
 
     source: str
@@ -57,6 +59,15 @@ class _Latencies:
     p95_ms: float
     is_above: bool = False
     how: str = ""
+    own: int = 0
+
+    @property
+    def whose(self) -> str:
+        return "users'" if self.source == "users" else "the suite's own"
+
+    @property
+    def requests(self) -> float:
+        return max(0.0, self.slower.window.requests - self.own)
 
     @property
     def is_known(self) -> bool:
@@ -64,11 +75,17 @@ class _Latencies:
 
     @property
     def is_enough(self) -> bool:
-        return self.slower.window.requests >= self.least
+        return self.requests >= self.least
 
     @property
     def is_breached(self) -> bool:
         return self.slower.evidence(self.test).is_breached
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The bounds of the share: from those that are slower to those that perhaps are."""
+        low, high = share_interval(self.slower.window), share_interval(self.perhaps.window)
+        return None if low is None or high is None else (low[0], high[1])
 
     def judge(self) -> tuple[State, Counted]:
         """Return the state, and the requests that decide it."""
@@ -82,6 +99,14 @@ class _Latencies:
         return (State.HOLDING, window) if is_within(stretch, share) else (State.INCONCLUSIVE, stretch)
 
 
+def nearest_rank(ordered: Sequence[float]) -> float:
+    """Return the P95 of the sorted, non-empty `ordered`: it is above a limit exactly if more than 5 % of them are.
+
+    An interpolated one may be above the limit although exactly 5 % are: such a window would hold with a P95 above it.
+    """
+    return ordered[-(-95 * len(ordered) // 100) - 1]
+
+
 def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
     """Judge MON-3: at most 5 % of the requests are slower than the limit, over the window and since any change.
 
@@ -93,7 +118,7 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
     decides = next((each for each in judgeable if each.is_breached), None)
     decides = decides or next((each for each in judgeable if each.is_enough), None)
     if decides is not None:
-        return _latency_verdict(aggregates, decides)
+        return _latency_verdict(aggregates, context, decides)
     percentiles = _judge_percentiles(aggregates, context)
     if percentiles is not None:
         return percentiles
@@ -105,6 +130,8 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
 
 def _too_few(aggregates: Aggregates, context: Context, found: list[_Latencies]) -> Verdict:
     tried = aggregates.requests.latest()
+    has_limit = any(baseline_limit(context, source) for source in ("users", "synthetic"))
+    why = "there is no baseline from a request of the previous provider, and no absolute limit (monitor.p95)"
     return Verdict(
         clause="MON-3",
         state=State.INCONCLUSIVE,
@@ -114,22 +141,30 @@ def _too_few(aggregates: Aggregates, context: Context, found: list[_Latencies]) 
         source="synthetic",
         span="the window",
         at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
-        message=f"P95 cannot be judged: {_why_no_p95(context, found)}",
-        undecided=any(each.test.is_judgeable for each in found),
+        message=f"P95 cannot be judged: {_why_no_p95(aggregates, context, found) if has_limit else why}",
+        undecided=has_limit and (not found or any(each.test.is_judgeable for each in found)),
     )
 
 
-def _why_no_p95(context: Context, found: list[_Latencies]) -> str:
-    if not any(baseline_limit(context, source) for source in ("users", "synthetic")):
-        return "there is no baseline from a request of the previous provider, and no absolute limit (monitor.p95)"
-    hopeless = next((each for each in found if not each.test.is_judgeable), None)
-    if hopeless is not None:
+def _why_no_p95(aggregates: Aggregates, context: Context, found: list[_Latencies]) -> str:
+    if not found:
+        own = _own_percentile(aggregates, context)
+        if own is None:
+            return "no request was timed that a limit applies to"
         return (
-            f"the baseline has {hopeless.limit.requests} requests, so few that {hopeless.limit.share:.0%} of the "
-            "requests may be slower than the limit by chance; raise monitor.baseline_requests"
+            f"the gateway's percentile is of its last {own.samples} requests, and {own.counted} were counted since the "
+            f"activation; it takes {context.monitor.min_samples}, all of them since the activation"
         )
-    seen = " and ".join(f"{each.slower.window.requests:.0f} of {each.least}" for each in found)
-    return f"{seen or 'no'} requests that it takes were seen"
+    judgeable = [each for each in found if each.test.is_judgeable]
+    if not judgeable:
+        limit = found[0].limit
+        return (
+            f"the baseline has {limit.requests} requests, so few that {limit.share * 100:.0f} % of the requests may be "
+            "slower than the limit by chance; raise monitor.baseline_requests"
+        )
+    return "; ".join(
+        f"{each.requests:.0f} of {each.whose} requests were timed and {each.least} are needed" for each in judgeable
+    )
 
 
 def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latencies]:
@@ -141,19 +176,19 @@ def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Late
     if quantile is None:
         return
     stream = aggregates.slow_users.stream(limit.value_ms)
-    how = "; above the highest bound of the histogram"
+    how = " (above the highest bound of the histogram)"
     if not quantile.at_least:
         bounds = f"{quantile.from_s * 1000:g}-{quantile.to_s * 1000:g} ms"
-        how = f"; interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does"
-    # The histogram counts the suite's own requests too, and users' alone must be enough.
-    own = aggregates.requests.count(part.from_s, part.to_s)
+        how = f" (interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does)"
     yield _Latencies(
         source="users",
         slower=stream.slower,
         perhaps=stream.perhaps,
         limit=limit,
         test=users_latency_test(context, limit.share, is_absolute=limit.is_absolute),
-        least=max(context.monitor.min_samples, fewest_requests(limit.share)) + own,
+        least=max(context.monitor.min_samples, fewest_requests(limit.share)),
+        # The histogram counts the suite's own requests too, and users' alone must be enough.
+        own=aggregates.requests.count(part.from_s, part.to_s),
         p95_ms=quantile.seconds * 1000,
         is_above=quantile.at_least,
         how=how,
@@ -176,28 +211,18 @@ def _own_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latenc
         limit=limit,
         test=own_latency_test(context, limit.share, is_absolute=limit.is_absolute),
         least=max(context.monitor.min_samples, fewest_requests(limit.share)),
-        p95_ms=percentile(latencies),
+        p95_ms=nearest_rank(latencies),
     )
 
 
-def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
+def _latency_verdict(aggregates: Aggregates, context: Context, decides: _Latencies) -> Verdict:
     state, shown = decides.judge()
     window, limit = decides.perhaps.window, decides.limit
-    interval = share_interval(window)
-    words = describe_stretch(shown, window)
-    whose = "users'" if decides.source == "users" else "the suite's own"
-    band = f" ({show_interval(interval)})" if shown == window else ""
-    share = shown.failures / shown.requests
-    message = (
-        f"P95 {'more than ' if decides.is_above else ''}{show_ms(decides.p95_ms, limit.named_ms)} over the window"
-        f"{decides.how}; over {words}, {share:.1%}{band} of {shown.requests:.0f} of {whose} requests took longer than "
-        f"{limit.value_ms:.5g} ms ({limit.why}); {limit.share * 100:.3g} % may"
-    )
+    share, interval = shown.failures / shown.requests, decides.interval
+    message = _describe(decides, shown)
     if state is State.INCONCLUSIVE:
         message += f", {_why_undecided(decides, share)}"
-    elif state is State.BREACHED:
-        message += ": P95 is above the limit"
-    if decides.source != "users":
+    if decides.source != "users" and state is not State.BREACHED:
         message += "; these decide, because there is no histogram of enough users' requests"
     return Verdict(
         clause="MON-3",
@@ -206,24 +231,44 @@ def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
         limit=limit.named_ms,
         samples=round(shown.requests),
         source=decides.source,
-        span=words,
+        span=describe_stretch(shown, window),
         at=_at(aggregates, SourceName.METRICS if decides.source == "users" else SourceName.SYNTHETIC),
         message=message,
         interval=interval,
         effective_limit=limit.value_ms,
+        power="" if state is State.BREACHED else _describe_power(context, decides),
         undecided=state is State.INCONCLUSIVE and decides.is_known,
+    )
+
+
+def _describe_power(context: Context, decides: _Latencies) -> str:
+    return describe_latency_power(context, decides.source, decides.limit, decides.test, decides.perhaps.window)
+
+
+def _describe(decides: _Latencies, shown: Counted) -> str:
+    """Return the P95 of the window, and the share of the requests that decide which is slower than the limit."""
+    window, limit = decides.perhaps.window, decides.limit
+    share, is_whole = shown.failures / shown.requests, shown == window
+    p95 = f"{'more than ' if decides.is_above else ''}{show_ms(decides.p95_ms, limit.named_ms)}"
+    where = ": " if is_whole else f"; over {describe_stretch(shown, window)}, "
+    band = f" ({show_interval(decides.interval)})" if is_whole else ""
+    requests = f"{show_rate(share, limit.share)}{band} of {shown.requests:.0f} of {decides.whose} requests"
+    return (
+        f"P95 {p95} over {describe_stretch(window, window)}{decides.how}{where}{requests} "
+        f"{'took' if decides.is_known else 'may have taken'} longer than {limit.value_ms:.5g} ms ({limit.why}), which "
+        f"{'is above' if share > limit.share else 'is not above'} {limit.share * 100:.3g} %"
     )
 
 
 def _why_undecided(decides: _Latencies, share: float) -> str:
     if not decides.is_known:
         return (
-            "and the histogram does not show which of them are; name an absolute limit in monitor.p95, or let the "
-            "gateway have a bucket above the limit"
+            "and the histogram does not show which of them have; name a limit below its highest bound in monitor.p95, "
+            "or let the gateway have a bucket above the limit"
         )
     if share > decides.limit.share:
-        return "and the requests are too few to tell this from chance"
-    return f"and the requests do not exclude twice as many ({min(1.0, 2 * decides.limit.share):.0%})"
+        return "and there is too little evidence for a breach"
+    return f"and the requests do not exclude twice as many ({min(100.0, 200 * decides.limit.share):.3g} %)"
 
 
 def _judge_percentiles(aggregates: Aggregates, context: Context) -> Verdict | None:
@@ -231,31 +276,28 @@ def _judge_percentiles(aggregates: Aggregates, context: Context) -> Verdict | No
 
     A percentile is the window's own if at least as many requests were counted as it was taken from.
     """
-    limit, metrics = baseline_limit(context, "users"), aggregates.counters.last
-    is_only_source = SourceName.SYNTHETIC not in aggregates.polls or not context.monitor.in_turn
-    if limit is None or metrics is None or metrics.latency.p95_ms is None or not is_only_source:
-        return None
-    span, samples, p95_ms = aggregates.counters.latest(), metrics.latency.samples, metrics.latency.p95_ms
-    counted = (0 if span is None else span.requests) + _before_the_window(aggregates, context)
-    if samples < context.monitor.min_samples or counted < samples:
+    limit, own = baseline_limit(context, "users"), _own_percentile(aggregates, context)
+    if limit is None or own is None or own.samples < context.monitor.min_samples or own.counted < own.samples:
         return None
     row = aggregates.percentiles.disjoint[-IN_A_ROW:]
     is_breached = len(row) == IN_A_ROW and min(row) > limit.named_ms
-    state = State.BREACHED if is_breached else State.HOLDING if p95_ms <= limit.named_ms else State.INCONCLUSIVE
-    ends = "is not above" if state is State.HOLDING else "is above"
-    words = f"the gateway's last {samples} requests"
+    p95_ms = row[-1] if is_breached else own.p95_ms
+    is_above = p95_ms > limit.named_ms
+    state = State.BREACHED if is_breached else State.INCONCLUSIVE if is_above else State.HOLDING
+    words, verb = f"the gateway's last {own.samples} requests", "is above" if is_above else "is not above"
     message = (
-        f"P95 {show_ms(p95_ms, limit.named_ms)} over {words} {ends} {limit.named_ms:.5g} ms ({limit.why}); the gateway "
+        f"P95 {show_ms(p95_ms, limit.named_ms)} over {words} {verb} {limit.named_ms:.5g} ms ({limit.why}); the gateway "
         "offers only this percentile, and the scenario switches the suite's own requests off"
     )
-    if state is State.INCONCLUSIVE:
-        message += f"; {IN_A_ROW} in a row without a request in common are a breach"
+    if is_above:
+        ends = "are above it" if is_breached else "are a breach"
+        message += f"; {IN_A_ROW} in a row without a request in common {ends}"
     return Verdict(
         clause="MON-3",
         state=state,
         value=p95_ms,
         limit=limit.named_ms,
-        samples=samples,
+        samples=own.samples,
         source="users",
         span=words,
         at=_at(aggregates, SourceName.METRICS),
@@ -263,6 +305,25 @@ def _judge_percentiles(aggregates: Aggregates, context: Context) -> Verdict | No
         effective_limit=limit.named_ms,
         undecided=state is State.INCONCLUSIVE,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Percentile:
+    """The gateway's latest percentile: of how many requests it is, and how many were counted since the activation."""
+
+    p95_ms: float
+    samples: int
+    counted: int
+
+
+def _own_percentile(aggregates: Aggregates, context: Context) -> _Percentile | None:
+    """Return the gateway's latest percentile; None without one, or where the suite sends requests of its own."""
+    metrics, span = aggregates.counters.last, aggregates.counters.latest()
+    is_only_source = SourceName.SYNTHETIC not in aggregates.polls or not context.monitor.in_turn
+    if metrics is None or span is None or metrics.latency.p95_ms is None or not is_only_source:
+        return None
+    counted = span.requests + _before_the_window(aggregates, context)
+    return _Percentile(metrics.latency.p95_ms, metrics.latency.samples, counted)
 
 
 def _before_the_window(aggregates: Aggregates, context: Context) -> int:

@@ -48,7 +48,8 @@ def baseline_limit(context: Context, source: str) -> LatencyLimit | None:
     """
     limits, base = context.monitor.limits, context.baseline
     if limits.p95_ms is not None:
-        return LatencyLimit(limits.p95_ms, limits.p95_ms, SLOWER_SHARE, 0, "absolute", is_absolute=True)
+        absolute = LatencyLimit(limits.p95_ms, limits.p95_ms, SLOWER_SHARE, 0, "absolute", is_absolute=True)
+        return absolute if 0 < limits.p95_ms < math.inf else None
     enough = max(context.monitor.min_samples, 0 if base is None else base.synthetic_samples)
     if source != "users" and len(context.control_latencies_ms) >= enough:
         return _of_latencies(context, context.control_latencies_ms, "control group of the stage before")

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
 from rollout.monitoring.data_quality import SHOWN_S
-from rollout.monitoring.samples import Sample, SourceName
+from rollout.monitoring.extension import Extension
+from rollout.monitoring.samples import LATE_S, Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_interval, show_span
 from rollout.monitoring.verdict_text import is_of_the_window, show_effective, show_numbers
 
@@ -101,6 +102,9 @@ class Page:
         rollback_probe: the latest connection test of the previous provider.
         hold: who holds the rollback; None without a hold.
         unwatched_s: how many seconds of the window were not watched.
+        extension: how the window goes on because a verdict is undecided; None where it does not.
+        overrun: that this machine is too busy to watch; empty where it is not.
+        late_s: by how many seconds this machine was late for a poll, the longest.
     """
 
     heading: Heading
@@ -111,18 +115,23 @@ class Page:
     rollback_probe: Sample | None = None
     hold: str | None = None
     unwatched_s: float = 0.0
+    extension: Extension | None = None
+    overrun: str = ""
+    late_s: float = 0.0
     _trends: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=TREND)))
     _shown_at: dict[str, str] = field(default_factory=dict)
     _data_was_complete: bool = False
 
     def sample(self, sample: Sample) -> None:
-        """Keep the latest sample of the rollback source."""
+        """Keep the latest sample of the rollback source, and the longest delay of any."""
+        self.late_s = max(self.late_s, sample.late_s)
         if sample.source == SourceName.ROLLBACK:
             self.rollback_probe = replace(sample, at_s=sample.at_s + self.passed_s)
 
     def begin_stage(self, text: str, passed_s: float) -> None:
         """Begin a stage of a canary, whose sources have given nothing yet."""
         self.stage, self.passed_s, self._data_was_complete = text, passed_s, False
+        self.extension = None
 
     def update(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Keep the verdicts, and their numbers for the trend."""
@@ -141,6 +150,8 @@ class Page:
             Line(self.left_line(), "bold", Rank.ALWAYS),
             *self._heading_lines(width),
             *_wrapped(self.hold_line(), "bold reverse red", width, Rank.ALWAYS),
+            *_wrapped(self.extension_line(), "yellow", width, Rank.ATTENTION),
+            *_wrapped(self.overrun, "bold red", width, Rank.ATTENTION),
             *self._table(columns),
             *(line for verdict in self.verdicts for line in self._message_lines(verdict, columns, width)),
             *_wrapped(*self.rollback_line(), width, Rank.ALWAYS),
@@ -151,9 +162,18 @@ class Page:
 
     def left_line(self) -> str:
         """Return the time that is left, the length of the window, and the time that was not watched."""
-        left = max(0.0, self.heading.window_s + self.unwatched_s - self.now_s)
+        extended_s = 0.0 if self.extension is None else self.extension.extended_s
+        left = max(0.0, self.heading.window_s + self.unwatched_s + extended_s - self.now_s)
         gap = f", {show_span(self.unwatched_s)} were not watched" if self.unwatched_s >= SHOWN_S else ""
-        return f"{show_span(left)} left of {show_span(self.heading.window_s)}{gap}"
+        late = f", polls came up to {self.late_s:.1f} s late" if self.late_s > LATE_S else ""
+        return f"{show_span(left)} left of {show_span(self.heading.window_s)}{gap}{late}"
+
+    def extension_line(self) -> str:
+        """Return how the window goes on and because of which triggers; empty where it does not."""
+        if self.extension is None:
+            return ""
+        undecided = ", ".join(verdict.clause for verdict in self.verdicts if verdict.undecided)
+        return f"{self.extension.brief}; undecided: {undecided or 'nothing more'}"
 
     def time_line(self) -> str:
         """Return the stage of a canary and `left_line`, as one line."""

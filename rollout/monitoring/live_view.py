@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from rollout.core.clock import Clock, format_utc
 from rollout.core.visible import on_one_line
 from rollout.monitoring.data_quality import SHOWN_S
+from rollout.monitoring.extension import Extension
 from rollout.monitoring.live_page import BLOCKS, Heading, Page, is_alive, truncate_line
 from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_span
@@ -44,6 +45,14 @@ class View(ABC):
     def unwatched(self, seconds: float) -> None:
         """Show that so many seconds of the window were not watched, and that it is extended by them."""
         self._page.unwatched_s = seconds
+
+    def extended(self, extension: Extension) -> None:
+        """Show that the window goes on because a verdict is undecided, and for how long at most."""
+        self._page.extension = extension
+
+    def overrun(self, message: str) -> None:
+        """Show that this machine is too busy to watch."""
+        self._page.overrun = message
 
     def held(self, words: str | None) -> None:
         """Show who holds the automatic rollback, ``held by alice until …``; None if there is no hold."""
@@ -136,6 +145,16 @@ class Log(View):
         if more_s >= SHOWN_S:
             self._say(f"{show_span(more_s)} were not watched: the window is so much longer")
 
+    def extended(self, extension: Extension) -> None:
+        """Print that the window goes on, and why."""
+        super().extended(extension)
+        self._say(str(extension))
+
+    def overrun(self, message: str) -> None:
+        """Print that this machine is too busy to watch."""
+        super().overrun(message)
+        self._say(message)
+
     def stage(self, text: str, passed_s: float) -> None:
         """Print the stage; the triggers begin again with no verdict."""
         super().stage(text, passed_s)
@@ -149,7 +168,12 @@ class Log(View):
 
     def _summary(self) -> str:
         alive = "alive" if is_alive(self._page.rollback_probe) else "not known to be alive"
-        parts = [self._page.hold_line(), self._page.time_line(), *map(_brief, self._page.verdicts)]
+        parts = [
+            self._page.hold_line(),
+            self._page.time_line(),
+            self._page.extension_line(),
+            *map(_brief, self._page.verdicts),
+        ]
         advice = (f"{text[0].lower()}{text[1:]}" for text in self._page.advice())
         return " · ".join([*filter(None, parts), f"previous provider {alive}", *advice])
 

@@ -1,7 +1,8 @@
 """What a window can tell, in one sentence beside a verdict (MON-2, MON-3).
 
 A window shows a share that breaches in it with a probability of 9 in 10 (`rollout.monitoring.power`). The sentences are
-asked for at every poll: their numbers are computed for requests and polls that are rounded down to three digits.
+asked for at every poll, and each share takes milliseconds: shares are computed for requests and polls that are rounded
+down, to two digits near the window's end, and by a quarter at most before it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from rollout.monitoring.share_test import Counted, ShareTest
 from rollout.monitoring.share_tests import LONGEST
 from rollout.monitoring.synthetic_pace import needed_requests
 
-_DIGITS = 3
+_DIGITS = 2
+_NEARLY_ALL = 0.95
 _TOLERANCE = 1.01
 """The smallest share is known no better than to one in a hundred (`rollout.monitoring.power`)."""
 
@@ -94,8 +96,10 @@ def is_twice_shown(shown: float | None, test: ShareTest) -> TypeGuard[float]:
 
 def _smallest(context: Context, test: ShareTest, window: Counted) -> float | None:
     """Return the share of `shown_share` for a window so far; its polls are the test's, as far as it was watched."""
-    polls = (test.polls - 1) / LONGEST * min(1.0, window.seconds / context.lasts_s)
-    return shown_share(test, _rounded_down(window.requests), max(1, _rounded_down(polls)))
+    watched = window.seconds / context.lasts_s
+    polls = (test.polls - 1) * min(1.0, watched / LONGEST)
+    rounded = _to_two_digits if watched >= _NEARLY_ALL else _to_a_quarter
+    return shown_share(test, rounded(window.requests), max(1, rounded(polls)))
 
 
 # The triggers of a window ask for the same numbers at poll after poll.
@@ -121,11 +125,16 @@ def _slowdown_of(histogram: Histogram, limit: LatencyLimit, smallest: float) -> 
     return None if found is None or found.seconds <= 0.0 else limit.value_ms / (found.seconds * 1000.0)
 
 
-def _rounded_down(number: float) -> int:
-    """Return the whole number with three significant digits, rounded down."""
+def _to_two_digits(number: float) -> int:
+    """Return the number rounded down to two significant digits."""
     floored = math.floor(number)
     scale = int(10.0 ** max(0, len(str(floored)) - _DIGITS))
     return floored // scale * scale
+
+
+def _to_a_quarter(number: float) -> int:
+    """Return the number rounded down by a quarter at most: to a power of the tenth root of ten."""
+    return math.floor(10.0 ** (math.floor(10.0 * math.log10(number)) / 10.0)) if number >= 1.0 else 0
 
 
 def _rounded_up(number: float) -> float:

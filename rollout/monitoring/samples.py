@@ -23,6 +23,10 @@ from rollout.gateway.responses import Alert, Connection, ConnectionTest, Latency
 LINES_KEPT = 5
 LINE_KEPT = 300
 
+LATE_S = 0.5
+"""A synthetic request for which this machine was late by more has a latency that is not the gateway's alone. A machine
+with time to spare is late by milliseconds; half a second is what a fast provider's whole answer takes."""
+
 
 class SourceName(StrEnum):
     """The sources of a window."""
@@ -80,6 +84,8 @@ class Sample:
         took_s: the duration of the poll.
         unwatched_s: the seconds before it that were not watched: the time beyond twice the source's pace, and the time
             between two calls.
+        late_s: by how many seconds this machine was late for it: the longest delay of its start, of this process
+            while the poll was in flight, and of its result.
     """
 
     source: str
@@ -89,10 +95,18 @@ class Sample:
     error: str | None = None
     took_s: float = 0.0
     unwatched_s: float = 0.0
+    late_s: float = 0.0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether this machine was too busy for it: its latency is not held against the gateway."""
+        return self.late_s > LATE_S
 
     def record(self) -> dict[str, Any]:
         """Return the sample as a small dict of JSON types, for the journal."""
-        spans = {"took_s": self.took_s, "unwatched_s": self.unwatched_s}
+        # A delay that changes no verdict is not kept.
+        late_s = self.late_s if self.is_late else 0.0
+        spans = {"took_s": self.took_s, "unwatched_s": self.unwatched_s, "late_s": late_s}
         return {
             "source": str(self.source),
             "at_s": round(self.at_s, 3),
@@ -112,6 +126,7 @@ class Sample:
             error=body.get("error"),
             took_s=body.get("took_s", 0.0),
             unwatched_s=body.get("unwatched_s", 0.0),
+            late_s=body.get("late_s", 0.0),
         )
 
 

@@ -5,6 +5,7 @@ A test is asked after every poll, and each poll is added to its evidence once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from rollout.monitoring.share_test import CAP, Counted, ShareEvidence, ShareTest, last_stretch, log_ratios, weights
@@ -48,7 +49,7 @@ class ShareStream:
 
     def stretch(self) -> Counted:
         """Return the newest polls that cover 5 min and 120 requests, the longer of the two."""
-        return last_stretch(self.polls)
+        return self._window_or(last_stretch(self.polls))
 
     def latest(self, seconds: float) -> Counted:
         """Return the newest polls that cover so many seconds; all if these are fewer."""
@@ -72,7 +73,17 @@ class ShareStream:
             sums = [before + min(CAP, step) for before, step in zip(sums, steps, strict=True)]
             if poll.failures and max(sums, default=highest) > highest:
                 worst, highest = found, max(sums)
-        return worst
+        return self._window_or(worst)
+
+    def _window_or(self, stretch: Counted) -> Counted:
+        """Return the stretch, or the window if it is all of it: the order of adding changes the last digits."""
+        window = self.window
+        is_all = (
+            math.isclose(stretch.requests, window.requests)
+            and math.isclose(stretch.failures, window.failures)
+            and math.isclose(stretch.seconds, window.seconds)
+        )
+        return window if is_all else stretch
 
 
 def _together(one: Counted, other: Counted) -> Counted:

@@ -52,10 +52,10 @@ def raise_pace(context: Context) -> Context:
     monitor = context.monitor
     if monitor.synthetic is None or not monitor.in_turn:
         return context
-    needed = needed_requests(context, monitor.synthetic.power) or 0
-    sent = min(max(needed, planned_requests(context)), monitor.synthetic_at_most)
-    every_s = min(monitor.synthetic_every_s, context.lasts_s / sent)
-    return replace(context, monitor=replace(monitor, synthetic_every_s=every_s))
+    sent = min(needed_requests(context, monitor.synthetic.power) or 0, monitor.synthetic_at_most)
+    if sent <= planned_requests(context):
+        return context
+    return replace(context, monitor=replace(monitor, synthetic_every_s=context.lasts_s / sent))
 
 
 def greatest_usd(monitor: Monitor, usd_per_1k_tokens: float, requests: int) -> float:

@@ -2,7 +2,8 @@
 
 Only a finite value from enough samples can hold: no data, NaN and too few requests are verdicts of their own, and none
 is a pass. A value above the limit fires; a value at the limit does not.
-P95 is taken by linear interpolation between the two closest ranks of the sorted samples, at rank 0.95 x (n - 1).
+The P95 of a window is the latency that at most 5 % of its requests exceed. That of a baseline is interpolated between
+the two closest ranks of the sorted samples, at rank 0.95 x (n - 1).
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def describe_band(verdict: Verdict) -> str:
     if verdict.interval is None:
         return ""
     what = " slower" if verdict.clause == "MON-3" else ""
-    return f"{show_interval(verdict.interval)}{what}{'' if is_of_the_window(verdict) else ' over the window'}"
+    where = "" if is_of_the_window(verdict) else " over the window"
+    return f"{show_interval(verdict.interval)}{what}{where}"
 
 
 def describe_numbers(verdict: Verdict) -> str:
@@ -55,12 +56,29 @@ def describe_numbers(verdict: Verdict) -> str:
     if verdict.value is None:
         return ""
     value, limit = show_numbers(verdict)
-    band, effective = describe_band(verdict), show_effective(verdict)
-    parts = (f" ({band})" if band else "", f", limit {limit}", f" (effective {effective})" if effective else "")
-    return value + "".join(parts)
+    band, beside = describe_band(verdict), "; ".join(filter(None, (_effective(verdict), _why_it_holds(verdict))))
+    return f"{value}{f' ({band})' if band else ''}, limit {limit}{f' ({beside})' if beside else ''}"
+
+
+def _effective(verdict: Verdict) -> str:
+    effective = show_effective(verdict)
+    return f"effective {effective}" if effective else ""
+
+
+def _why_it_holds(verdict: Verdict) -> str:
+    """Return why a P95 above its limit holds: after few requests of the baseline more than 5 % may be slower."""
+    value, limit = verdict.value, verdict.effective_limit
+    is_above = isinstance(value, (int, float)) and limit is not None and value > limit
+    holds = is_above and verdict.state is State.HOLDING
+    return "small baseline, more than 5 % may be slower" if holds else ""
 
 
 def describe_basis(verdict: Verdict) -> str:
-    """Return which requests a number is from: ``from 1,800 requests of users; the window's 30 min``."""
+    """Return which requests a number is from, or which stretch of the window decided.
+
+    ``from 1,800 requests of users; the window's 30 min``, ``decided by 26 requests of users in the last 40 s``
+    """
     whose = "of the suite's own requests" if verdict.source == SourceName.SYNTHETIC else f"requests of {verdict.source}"
+    if verdict.span and not is_of_the_window(verdict):
+        return f"decided by {verdict.samples:,} {whose} in {verdict.span}"
     return "; ".join(filter(None, (f"from {verdict.samples:,} {whose}", verdict.span)))

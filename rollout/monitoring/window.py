@@ -2,6 +2,7 @@
 
 A window is watched time: it is extended by the time that was not watched, and beyond its limit that is no data
 (MON-6). A poll covers twice its source's pace, so that a late poll extends nothing.
+A window goes on where a verdict is undecided at its end, and is judged again (`rollout.monitoring.extension`).
 One loop reads one queue of results. Each poll runs in a thread of its own, so that none delays another. A poll that
 never returns delays nothing and counts as failed.
 """
@@ -13,85 +14,34 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from rollout.core.clock import Clock, StopFlag, format_utc
 from rollout.core.errors import RolloutError
+from rollout.core.scenario import AT_MOST
 from rollout.core.units import truncate
 from rollout.gateway.responses import Connection
 from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
 from rollout.monitoring.data_quality import AS_LONG_AGAIN, NOT_JUDGED, extended, unwatched
+from rollout.monitoring.extension import Extension, again_s, describe_undecided
 from rollout.monitoring.poll_schedule import NOISE_S, PollSchedule
 from rollout.monitoring.samples import Context, Reading, Sample, SourceName
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.triggers import judge, judge_again
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
+from rollout.monitoring.window_result import WindowResult, WindowState
 
 Start = Callable[[Callable[[], None]], None]
 OnSample = Callable[[Sample], None]
 Holds = Callable[[Verdict], bool]
 OnVerdicts = Callable[[tuple[Verdict, ...], float], None]
 OnUnavailable = Callable[[str, str], None]
+OnExtended = Callable[[Extension], None]
+OnOverrun = Callable[[str], None]
 
 ERROR_KEPT = 300
-
-
-@dataclass(frozen=True, slots=True)
-class StageResult:
-    """The result of one stage of a canary.
-
-    Attributes:
-        clause: the clause of the stage.
-        outcome: ``held``, ``failed``, ``in progress`` or ``not reached``.
-        message: one sentence for the operator.
-    """
-
-    clause: str
-    outcome: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class WindowResult:
-    """The result of a window.
-
-    Attributes:
-        breach: the verdict that ended it; MON-7's if it was interrupted, None if it ran to its end.
-        verdicts: MON-1 to MON-7, in this order, at the end.
-        ended_at: when it ended, UTC, ISO 8601.
-        watched_s: when it ended, in seconds of the window.
-        interrupted: why it was interrupted, None if it was not.
-        left_s: the seconds of the window that are left for a later call; 0 at its end.
-        stages: a canary's stages, in order; empty where the change was made all at once.
-    """
-
-    breach: Verdict | None
-    verdicts: tuple[Verdict, ...]
-    ended_at: str
-    watched_s: float
-    interrupted: str | None = None
-    left_s: float = 0.0
-    stages: tuple[StageResult, ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Return whether every trigger holds at the window's end: no data is not a pass."""
-        return not self.left_s and all(verdict.state is State.HOLDING for verdict in self.verdicts)
-
-
-@dataclass(frozen=True, slots=True)
-class WindowState:
-    """The state of a window at the beginning of a call.
-
-    Attributes:
-        began_at: when the window began.
-        aggregates: its samples so far.
-        left_at_s: when the latest call ended, in seconds of the window; None for the first call.
-    """
-
-    began_at: datetime
-    aggregates: Aggregates
-    left_at_s: float | None = None
+WAKES_EVERY_S = 0.25
+"""While a poll is in flight the loop wakes at least so often: a wake-up that comes late measures this machine."""
 
 
 def start_thread(work: Callable[[], None]) -> None:
@@ -113,6 +63,8 @@ def watch(
     on_sample: OnSample,
     on_verdicts: OnVerdicts,
     on_unavailable: OnUnavailable = lambda _source, _message: None,
+    on_extended: OnExtended = lambda _extension: None,
+    on_overrun: OnOverrun = lambda _message: None,
     state: WindowState | None = None,
     for_s: float | None = None,
     start: Start = start_thread,
@@ -122,7 +74,8 @@ def watch(
 
     A window longer than a job is watched in slices: each call continues where the call before ended. The time between
     two calls, and the time in which this process stands still, is not watched and extends the window. With the
-    extension for unavailable sources it is at most twice as long. Each call polls every source, however little is left.
+    extensions for unavailable sources and undecided verdicts it is at most twice as long. Each call polls every source,
+    however little is left.
 
     Args:
         sources: what to poll; each is polled once at the beginning.
@@ -133,6 +86,8 @@ def watch(
         on_sample: receives each sample; an error that it raises ends the window and is raised here.
         on_verdicts: receives the verdicts of MON-1 to MON-6 after each sample, and the seconds watched so far.
         on_unavailable: receives the name of a source and a message when the window is extended for it, once each.
+        on_extended: receives each extension for an undecided verdict.
+        on_overrun: receives a message where this machine keeps less than half the pace of a source, once a call.
         state: the state of the window; None begins one.
         for_s: watch for so many seconds and leave the rest to a later call; None watches to the window's end.
         start: runs a poll; tests run it in place.
@@ -152,6 +107,8 @@ def watch(
         on_sample=on_sample,
         on_verdicts=on_verdicts,
         on_unavailable=on_unavailable,
+        on_extended=on_extended,
+        on_overrun=on_overrun,
         state=state or WindowState(clock.now(), Aggregates(source.name for source in sources)),
         for_s=for_s,
         start=start,
@@ -185,6 +142,8 @@ class _Window:
         on_sample: OnSample,
         on_verdicts: OnVerdicts,
         on_unavailable: OnUnavailable,
+        on_extended: OnExtended,
+        on_overrun: OnOverrun,
         state: WindowState,
         for_s: float | None,
         start: Start,
@@ -192,8 +151,10 @@ class _Window:
     ) -> None:
         self.context, self.clock, self.stop = replace(context, window_s=window_s), clock, stop
         self.on_sample, self.on_verdicts, self.on_unavailable = on_sample, on_verdicts, on_unavailable
+        self.on_extended, self.on_overrun, self.is_overrun = on_extended, on_overrun, False
         self.start, self.holds = start, holds
         self.began_at, self.aggregates = state.began_at, state.aggregates
+        self.extends, self.extended_s = state.extends, state.extended_s
         # A wall clock that was set back between two calls must not lead to a time before the window.
         self.from_s = from_s = max(0.0, (clock.now() - state.began_at).total_seconds())
         self.began = clock.monotonic() - from_s
@@ -220,11 +181,23 @@ class _Window:
             self.launch(now_s)
             wait_s = self.next_turn(now_s) - now_s
             if wait_s <= 0 and now_s >= self.end_s and self.results.empty():
+                if self.extend_undecided(now_s):
+                    continue
                 return self.ended(self.give_up(now_s))
-            poll = self.clock.receive(self.results, max(0.0, wait_s), self.stop)
+            poll = self.receive(now_s, max(0.0, wait_s))
             if poll is not None and (breach := self.take(poll)) is not None:
                 return self.ended(breach)
         return self.ended(None)
+
+    def receive(self, now_s: float, wait_s: float) -> _Poll | None:
+        """Wait for the result of a poll; measure by how much the wake-up is late for the polls in flight."""
+        in_flight = [schedule for schedule in self.schedules if schedule.started_s is not None]
+        until_s = now_s + (min(wait_s, WAKES_EVERY_S) if in_flight else wait_s)
+        poll = self.clock.receive(self.results, max(0.0, until_s - self.now_s()), self.stop)
+        late_s = self.now_s() - until_s
+        for schedule in in_flight:
+            schedule.delay(late_s if late_s > NOISE_S else 0.0)
+        return poll
 
     def now_s(self) -> float:
         return self.clock.monotonic() - self.began
@@ -240,8 +213,13 @@ class _Window:
         gap_s = max(map(self.unwatched_s, self.schedules)) if self.schedules else unwatched(self.aggregates)
         # For each source that was unavailable.
         polls = AS_LONG_AGAIN * self.context.monitor.dark_in_a_row
-        longer_s = sum(polls * self.every_s.get(source, 0.0) for source in self.extended) + gap_s
-        return self.context.lasts_s + min(longer_s, self.context.lasts_s)
+        longer_s = sum(polls * self.every_s.get(source, 0.0) for source in self.extended) + gap_s + self.extended_s
+        return min(self.context.lasts_s + longer_s, self.at_most_s)
+
+    @property
+    def at_most_s(self) -> float:
+        """When the window ends at the latest, if every source is watched until then."""
+        return AT_MOST * self.context.lasts_s
 
     def unwatched_s(self, schedule: PollSchedule) -> float:
         """Return how many seconds of the window this source was not watched; 0 if no trigger reads it."""
@@ -259,6 +237,18 @@ class _Window:
                 self.on_unavailable(
                     source, f"{message}; the window is {show_span(self.lasts_s - before_s)} longer for it"
                 )
+
+    def extend_undecided(self, now_s: float) -> bool:
+        """Let the window go on where a verdict is undecided at its end; return whether it does."""
+        lasts_s, until_s = self.lasts_s, min(now_s + again_s(self.context.lasts_s), self.at_most_s)
+        if not self.extends or now_s < lasts_s or until_s <= now_s + NOISE_S:
+            return False
+        self.verdicts = judge(self.aggregates, self.context, now_s)
+        why = describe_undecided(self.verdicts)
+        if why:
+            self.extended_s += until_s - lasts_s
+            self.on_extended(Extension(now_s, until_s, self.at_most_s, self.extended_s, why))
+        return bool(why)
 
     def next_turn(self, now_s: float) -> float:
         """Return when the next poll is due or this call ends, in seconds of the window."""
@@ -279,12 +269,24 @@ class _Window:
             if past_end and not schedule.is_due_before(end_s):
                 continue
             schedule.attend(now_s)
+            self.check_pace(schedule)
             if schedule.started_s is None:
                 schedule.delivered = schedule.delivered and not past_end
                 self.poll(schedule, now_s)
             elif schedule.hangs_s(now_s) >= schedule.source.patience_s:
                 self.hang(schedule, now_s)
             schedule.next_tick(now_s)
+
+    def check_pace(self, schedule: PollSchedule) -> None:
+        """Report, once, that this machine is too busy to keep half the pace of a source."""
+        if self.is_overrun or not schedule.is_overrun():
+            return
+        self.is_overrun, ticks = True, schedule.on_time
+        self.on_overrun(
+            f"this machine is too busy to watch: {sum(ticks)} of the latest {len(ticks)} polls of "
+            f"{schedule.source.name} came in time, of which one is due every {schedule.source.every_s:g} s; "
+            "give it more processor time, or poll less often"
+        )
 
     def hang(self, schedule: PollSchedule, now_s: float) -> None:
         error = f"no answer for {schedule.hangs_s(now_s):.0f} s"
@@ -299,7 +301,7 @@ class _Window:
         return next(filter(None, breaches), None)
 
     def poll(self, schedule: PollSchedule, now_s: float) -> None:
-        schedule.started_s, schedule.late_s = now_s, 0.0
+        schedule.begin_poll(now_s)
 
         def work() -> None:
             reading, error = _poll(schedule.source)
@@ -313,6 +315,8 @@ class _Window:
     def take(self, poll: _Poll) -> Verdict | None:
         """Add the sample of a poll, judge, and return the first breach that is not held."""
         schedule = poll.schedule
+        # A poll that has not returned measures no latency.
+        late_s = 0.0 if poll.hangs else max(schedule.late_s, self.now_s() - poll.ended_s)
         if not poll.hangs:
             schedule.started_s, schedule.delivered = None, True
         # Rounded as the journal keeps them, so that the audit judges the same numbers.
@@ -325,6 +329,7 @@ class _Window:
                 error=poll.error,
                 took_s=round(poll.ended_s - poll.started_s, 3),
                 unwatched_s=round(schedule.unwatched_s, 3),
+                late_s=round(late_s, 3),
             )
         )
         schedule.unwatched_s = 0.0
@@ -355,6 +360,7 @@ class _Window:
             watched_s=watched_s,
             interrupted=None if breach else self.stop.reason,
             left_s=0.0 if breach or self.stop else max(0.0, self.lasts_s - max(watched_s, self.end_s)),
+            extended_s=self.extended_s,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from rollout.monitoring.verdict import State, Verdict, show_span
-from rollout.monitoring.window import StageResult, WindowResult
+from rollout.monitoring.window_result import StageResult, WindowResult
 
 IN_PROGRESS = "IN PROGRESS: "
 """The beginning of a trigger's row while its window is not over: neither passed nor failed."""

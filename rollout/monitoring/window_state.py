@@ -11,13 +11,14 @@ from rollout.context import RolloutContext
 from rollout.core.canary_stages import Stage, stages
 from rollout.core.clock import format_utc
 from rollout.core.policy import ALPHA
-from rollout.core.scenario import Scenario
+from rollout.core.scenario import AT_MOST, Scenario
 from rollout.gateway.responses import Latency, Metrics
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.extension import find_obstacle
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
 from rollout.monitoring.synthetic_pace import raise_pace
-from rollout.monitoring.window import WindowState
+from rollout.monitoring.window_result import WindowState
 
 JUDGE = 2
 """The rule that judges a window, kept with it: 2 is the test for shares; a window without a number had fixed counts."""
@@ -88,23 +89,52 @@ def control_latencies(rollout: RolloutContext, record: RolloutRecord, stage: Sta
 
 
 def take_up_window(
-    rollout: RolloutContext, record: RolloutRecord, names: Iterable[str], stage: Stage | None, known: Context
+    rollout: RolloutContext,
+    record: RolloutRecord,
+    names: Iterable[str],
+    stage: Stage | None,
+    known: Context,
+    later_s: float,
 ) -> WindowState:
-    """Return the state of the window; one that no earlier call has paused begins now, with an entry in the journal."""
+    """Return the state of the window; one that no earlier call has paused begins now, with an entry in the journal.
+
+    Args:
+        rollout: the rollout.
+        record: the rollout as the journal has it.
+        names: the sources that the window expects.
+        stage: the stage of a canary, whose window it is; None where the change was made all at once.
+        known: the context of its triggers.
+        later_s: the watched time of the stages after it, in seconds, for which the change window must be open too.
+    """
     if record.window is None or not has_begun(record, stage):
-        began_at = rollout.clock.now()
-        facts = (
-            {"window_s": rollout.scenario.monitor.window_s}
-            if stage is None
-            else {"window_s": stage.lasts_s, "stage": stage.name, "control_ms": list(known.control_latencies_ms)}
-        )
-        rollout.append(Kind.WINDOW, began_at=format_utc(began_at), judge=JUDGE, **facts)
-        return WindowState(began_at, Aggregates(names))
+        return _begin_window(rollout, names, stage, known, later_s)
     return WindowState(
         began_at=datetime.fromisoformat(record.window["began_at"]).astimezone(UTC),
         aggregates=replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names),
         left_at_s=record.pauses[-1]["watched_s"],
+        # A window of version 0.2 has neither: its change window was not compared with an extension.
+        extended_s=record.pauses[-1].get("extended_s", 0.0),
+        extends=record.window.get("extends", False),
     )
+
+
+def _begin_window(
+    rollout: RolloutContext, names: Iterable[str], stage: Stage | None, known: Context, later_s: float
+) -> WindowState:
+    began_at = rollout.clock.now()
+    obstacle = find_obstacle(rollout.scenario, rollout.target, began_at, AT_MOST * known.lasts_s + later_s)
+    facts = {} if stage is None else {"stage": stage.name, "control_ms": list(known.control_latencies_ms)}
+    if obstacle:
+        facts["obstacle"] = obstacle
+    rollout.append(
+        Kind.WINDOW,
+        began_at=format_utc(began_at),
+        judge=JUDGE,
+        window_s=known.lasts_s,
+        extends=not obstacle,
+        **facts,
+    )
+    return WindowState(began_at, Aggregates(names), extends=not obstacle)
 
 
 def has_begun(record: RolloutRecord, stage: Stage | None) -> bool:

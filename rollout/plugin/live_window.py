@@ -16,7 +16,7 @@ from rollout.monitoring.canary import watch_stages
 from rollout.monitoring.live_page import Heading, to_seconds
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.verdict import State, Verdict
-from rollout.monitoring.window import WindowResult
+from rollout.monitoring.window_result import WindowResult
 from rollout.reporting import messages
 from rollout.reporting.allure import NOT_RUN
 from rollout.reporting.notifications import page
@@ -31,7 +31,13 @@ def watch_live(session: Session, env: Mapping[str, str]) -> WindowResult:
     rollout = session.rollout
     view = view_for(quiet(sys.stdout, rollout.redactor.text), _heading(rollout), rollout.clock, term=env.get("TERM"))
     try:
-        return watch_stages(rollout, view, session.for_s, partial(_page_unavailable, rollout, env))
+        return watch_stages(
+            rollout,
+            view,
+            session.for_s,
+            partial(_page_unavailable, rollout, env),
+            partial(_page_overrun, rollout, env),
+        )
     finally:
         view.close()
 
@@ -54,11 +60,18 @@ def reasons_after(breach: Verdict, watched: WindowResult) -> dict[str, str | Non
 
 
 def _page_unavailable(rollout: RolloutContext, env: Mapping[str, str], source: str, message: str) -> None:
-    """Page people that a source is unavailable, in a thread: a channel that hangs must not delay the window."""
-    notice = messages.trouble(rollout, f"NO DATA, {source} cannot be read", message)
-    threading.Thread(
-        target=page, args=(rollout, f"dark: {source}", notice, env), name="rollout-page", daemon=True
-    ).start()
+    """Page people that a source is unavailable."""
+    _page(rollout, env, f"dark: {source}", messages.trouble(rollout, f"NO DATA, {source} cannot be read", message))
+
+
+def _page_overrun(rollout: RolloutContext, env: Mapping[str, str], message: str) -> None:
+    """Page people that this machine is too busy to watch."""
+    _page(rollout, env, "overrun", messages.trouble(rollout, "THE WATCHING MACHINE IS TOO BUSY", message))
+
+
+def _page(rollout: RolloutContext, env: Mapping[str, str], event: str, notice: messages.Message) -> None:
+    """Page people in a thread: a channel that hangs must not delay the window."""
+    threading.Thread(target=page, args=(rollout, event, notice, env), name="rollout-page", daemon=True).start()
 
 
 def _heading(rollout: RolloutContext) -> Heading:

@@ -31,7 +31,7 @@ from rollout.engine.watchdog import Watchdog, arm
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import OWED, Decision, Kind
 from rollout.monitoring.verdict import Verdict
-from rollout.monitoring.window import WindowResult
+from rollout.monitoring.window_result import WindowResult
 from rollout.plugin.check_outcomes import journal_outcome
 from rollout.plugin.evidence import rollout_evidence, ticket_links
 from rollout.plugin.exit_codes import exit_code_of, waits_for_evidence

@@ -13,7 +13,6 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.verdict import show_ms, show_rate, show_span
 from rollout.monitoring.verdict_text import describe_basis, describe_numbers, read_verdict
 from rollout.reporting.chart_data import (
@@ -24,6 +23,7 @@ from rollout.reporting.chart_data import (
     error_band,
     error_rates,
     gaps,
+    goes_on,
     latencies,
     latency_limit,
     own_requests,
@@ -41,12 +41,12 @@ _DASHES: Any = (0, (6, 2, 1, 2))
 _FEW_POINTS = 80
 # The frame shows so many times what the lines need, for the band.
 _WIDEST = 2.0
-_LONGER = 0.01
 # The figure's right margin, where the axes are 1 wide.
 _RIGHT = 1.225
 _FEW_REQUESTS = 200
 _CLOSE = 0.075
 _LINE = 104
+_LONGEST = 116
 # The share of the axis below zero, for the markers at zero.
 _BELOW = 0.04
 _UNITS = ((180.0, 1.0, "seconds"), (3 * 3600.0, 60.0, "minutes"), (float("inf"), 3600.0, "hours"))
@@ -91,7 +91,7 @@ def _figure(bake: Bake) -> Figure:
     title = "\n".join(wrap(bake.title, _LINE, max_lines=2, placeholder=" …"))
     figure.text(0.02, 0.985, title, fontsize=11.5, fontweight="bold", va="top")
     ended = f"ended by {breach['clause']} after" if breach else "watched for"
-    of = ", planned:" if _goes_on(bake) else " of"
+    of = ", planned:" if goes_on(bake) else " of"
     planned = f"{ended} {show_span(bake.watched_s)}{of} {show_span(bake.monitor.window_s)}"
     figure.text(0.02, 0.921, f"{bake.subtitle} · {planned}", fontsize=9, color="#333333", va="center")
     scale, unit = next((scale, unit) for most, scale, unit in _UNITS if bake.watched_s <= most)
@@ -171,7 +171,7 @@ def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
         width = 1.6 if source == "users" else 0.9
         for name, ms, colour, style in (
             ("limit", latency_limit(bake, source), _LIMIT, _DASHES),
-            ("effective", _other(effective_limit(bake, source), latency_limit(bake, source)), _LIMIT, "-"),
+            ("effective", effective_limit(bake, source), _LIMIT, "-"),
             ("baseline", baseline_p95_ms(bake, source), _BASELINE, ":"),
         ):
             if ms is not None:
@@ -183,12 +183,6 @@ def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
     axes.set_ylabel("P95 in ms")
     _label_lines(axes, lines)
     _finish(axes, "P95 latency", bake, "MON-3")
-
-
-def _other(effective: float | None, limit: float | None) -> float | None:
-    """Return the effective limit where it reads differently from the limit."""
-    is_same = effective is None or (limit is not None and f"{effective:.0f}" == f"{limit:.0f}")
-    return None if is_same else effective
 
 
 def _draw_single_requests(axes: Axes, bake: Bake, scale: float, top: float) -> None:
@@ -241,6 +235,7 @@ def _finish(axes: Axes, title: str, bake: Bake, clause: str) -> None:
     axes.set_title(f"{title} ({clause}){state}", loc="left", fontsize=9.5, fontweight="bold")
     if verdict is not None and (numbers := describe_numbers(verdict)):
         words = f"{numbers}; {describe_basis(verdict)}"
+        words = words if len(words) <= _LONGEST else numbers
         axes.text(_RIGHT, 1.03, words, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -273,26 +268,22 @@ def _label_lines(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
 
 
 def _mark_extension(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
-    """Mark where a window that went on would have ended."""
-    planned_s = bake.monitor.window_s
-    if not _goes_on(bake):
-        return
-    for axes in panels:
-        axes.axvline(planned_s / scale, color="#555555", linewidth=1.0, linestyle="--", zorder=3)
-    panels[-1].text(
-        planned_s / scale,
-        1.02,
-        f"the window goes on after {show_span(planned_s)}",
-        transform=panels[-1].get_xaxis_transform(),
-        ha="center",
-        va="bottom",
-        fontsize=8,
-    )
-
-
-def _goes_on(bake: Bake) -> bool:
-    """Return whether the window was longer than planned, by what a picture shows."""
-    return bake.watched_s >= bake.monitor.window_s + max(SHOWN_S, bake.watched_s * _LONGER)
+    """Mark each moment at which an undecided window went on, or the planned end of one that went on otherwise."""
+    moments = bake.extended_at_s or ([bake.monitor.window_s] if goes_on(bake) else [])
+    for moment in moments:
+        for axes in panels:
+            axes.axvline(moment / scale, color="#555555", linewidth=1.0, linestyle="--", zorder=3)
+    if moments:
+        why = "undecided: " if bake.extended_at_s else ""
+        panels[-1].text(
+            moments[0] / scale,
+            1.02,
+            f"{why}the window goes on after {show_span(moments[0])}",
+            transform=panels[-1].get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+        )
 
 
 def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
@@ -345,6 +336,7 @@ def _mark_value(panels: Sequence[Axes], breach: Mapping[str, Any], x: float) -> 
         axes, y, words = panels[1], value, show_ms(value, limit)
     else:
         return
-    words += f" over {breach['span']}" if breach.get("span") else ""
+    # P95 is the window's, also where a stretch of it decides.
+    words += f" over {breach['span']}" if breach["span"] and breach["clause"] == "MON-2" else ""
     axes.plot(x, y, marker="D", markersize=8, color=_LIMIT, markeredgecolor="black", zorder=6)
     axes.text(x, y, f"{words}   ", ha="right", va="bottom", fontweight="bold", zorder=6)

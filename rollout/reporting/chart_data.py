@@ -14,13 +14,15 @@ from rollout.gateway.responses import Latency, Metrics
 from rollout.monitoring.binomial import confidence_sequence
 from rollout.monitoring.counters import Counters, Span
 from rollout.monitoring.data_quality import NOT_JUDGED, SHOWN_S
+from rollout.monitoring.latency import nearest_rank
 from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading
 from rollout.monitoring.share_test import fewest_requests
 from rollout.monitoring.users_requests import of_users
-from rollout.monitoring.verdict import P95, percentile
+from rollout.monitoring.verdict import P95
 
 _BOUNDS = 150
+_LONGER = 0.01
 _MISSED = 3
 """A gap is longer than this many intervals between two polls of the metrics."""
 
@@ -36,6 +38,7 @@ class Bake:
         baseline: None where none was measured.
         samples: the bodies of the journal's samples, in order.
         verdicts: clause id -> the body of its verdict at the window's end.
+        extended_at_s: when the window was undecided and went on, in its seconds.
     """
 
     title: str
@@ -44,6 +47,7 @@ class Bake:
     baseline: Baseline | None
     samples: Sequence[Mapping[str, Any]]
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extended_at_s: Sequence[float] = ()
 
     def of(self, source: str) -> list[Mapping[str, Any]]:
         """Return one source's samples; beside a canary, without the requests that the control group had."""
@@ -151,11 +155,11 @@ def _users_p95s(bake: Bake) -> Curve:
 
 def _own_p95s(bake: Bake) -> Curve:
     curve, own = Curve([], [], []), Requests()
-    limit = latency_limit(bake, "synthetic") or float("inf")
+    limit = effective_limit(bake, "synthetic") or latency_limit(bake, "synthetic") or float("inf")
     for taken, reading in own_requests(bake):
         own.add(taken, reading)
         if timed := own.latencies(limit):
-            curve.add(taken.at_s, percentile(timed), is_enough=len(timed) >= bake.monitor.min_samples)
+            curve.add(taken.at_s, nearest_rank(timed), is_enough=len(timed) >= bake.monitor.min_samples)
     return curve
 
 
@@ -176,9 +180,15 @@ def baseline_p95_ms(bake: Bake, source: str) -> float | None:
 
 
 def effective_limit(bake: Bake, source: str) -> float | None:
-    """Return the limit in ms with the baseline's uncertainty in it, where MON-3 judged this source by it."""
-    verdict = bake.verdicts.get("MON-3", {})
-    return verdict.get("effective_limit") if verdict.get("source") == source else None
+    """Return the limit in ms with the baseline's uncertainty in it, where MON-3 judged this source by it.
+
+    None where it reads like the limit: its line would lie on the limit's.
+    """
+    verdict, limit = bake.verdicts.get("MON-3", {}), latency_limit(bake, source)
+    effective = verdict.get("effective_limit") if verdict.get("source") == source else None
+    if effective is None or (limit is not None and f"{effective:.0f}" == f"{limit:.0f}"):
+        return None
+    return float(effective)
 
 
 def _spans(bake: Bake, source: str) -> Iterator[tuple[float, Span, Span]]:
@@ -233,6 +243,11 @@ def state_spans(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], st
         else:
             found.append((begin, end, now))
     return found
+
+
+def goes_on(bake: Bake) -> bool:
+    """Return whether the window was longer than planned, by what a picture shows."""
+    return bake.watched_s >= bake.monitor.window_s + max(SHOWN_S, bake.watched_s * _LONGER)
 
 
 def gaps(bake: Bake) -> list[tuple[float, float]]:

@@ -130,7 +130,7 @@ def _intended(rollout: RolloutContext) -> Iterator[Part]:
         yield "Risk", scenario.impact.risk
         yield "Affects", scenario.impact.affects
         yield "Cost", scenario.impact.cost
-    window = show_span(scenario.monitor.window_s)
+    window = f"{show_span(scenario.monitor.window_s)}, at most {show_span(scenario.monitor.at_most_s)},"
     yield "Watched", f"for {window} once it is applied; at the first breach of a limit it is rolled back automatically"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rollout.core.clauses import CLAUSES
 from rollout.journal.record import Decision, Entry, Kind, What
 from rollout.journal.replay import what_of
+from rollout.monitoring.extension import Extension
 from rollout.monitoring.verdict import State
 
 _DIRECTIONS = {"forward": "", "proof": "prove the rollback: ", "back": "roll back: "}
@@ -131,6 +132,10 @@ def _hold(body: Body, _: Body) -> EventText:
     return "broken", f"the rollback is held by {body['by']} until {body['until']}: {body['reason']}"
 
 
+def _extended(body: Body, _: Body) -> EventText:
+    return "skipped", str(Extension.from_record(body))
+
+
 def _step(body: Body, _: Body) -> EventText:
     status = body["outcome"] if body["outcome"] in ("passed", "failed") else "skipped"
     return status, f"{body['clause']} {CLAUSES[body['clause']].title}: {body['message']}"
@@ -160,6 +165,7 @@ _EVENTS: Mapping[Kind, Callable[[Body, Body], EventText]] = {
     Kind.ABORT: _plain("failed", "abort asked for by {by}: {reason}"),
     Kind.HOLD: _hold,
     Kind.HELD: _plain("broken", "{clause} breached and not rolled back, {hold}: {message}"),
+    Kind.EXTENDED: _extended,
     Kind.ROLLBACK: _plain("failed", "rollback begins: {reason}"),
     Kind.STEP: _step,
     Kind.NOTIFIED: _notified,

@@ -24,11 +24,8 @@ def unfinished(record: RolloutRecord) -> tuple[Verdict, ...]:
 
     After a breach, and after a window that did not reach its end, there is none.
     """
-    if record.breach is not None:
-        return ()
-    return tuple(
-        read_verdict(body) for body in record.verdicts.values() if body["state"] in (State.INCONCLUSIVE, State.NO_DATA)
-    )
+    ends = () if record.breach is not None else record.verdicts.values()
+    return tuple(read_verdict(body) for body in ends if body["state"] in (State.INCONCLUSIVE, State.NO_DATA))
 
 
 def describe_end(record: RolloutRecord, decision: Decision | None) -> str:

@@ -48,8 +48,7 @@ class Fates:
         """Return whether the next call fails."""
         if not self._stratum:
             self._owed += STRATUM * self._share
-            # A rounding error must not cost a failure: 20 x 0.15 is 3.
-            failing = math.floor(self._owed + 1e-9)
+            failing = math.floor(self._owed)
             self._owed -= failing
             self._stratum = [True] * failing + [False] * (STRATUM - failing)
             self._random.shuffle(self._stratum)

@@ -92,7 +92,7 @@ def test_a_person_sees_what_they_approve_and_it_counts(approve: Approve, tmp_pat
         "change   openai:gpt-4o (scenarios/x.yaml)",
         "target   gw at https://gw.example.com",
         "policy   production (scenarios/policy.yaml)",
-        "watched  for 30m",
+        "watched  for 30m, at most 1h",
         "impact   risk low; affects nobody; cost none",
         "ticket   T-1",
         "author   alice",

@@ -10,6 +10,7 @@ import pytest
 
 from rollout.core.clock import StopFlag
 from rollout.core.errors import Interrupted
+from rollout.core.histogram import Histogram
 from rollout.core.scenario import Monitor
 from rollout.gateway.responses import Completion
 from rollout.monitoring.baseline import measure
@@ -31,7 +32,7 @@ def measured(gateway: FakeGateway, stop: StopFlag | None = None) -> Baseline:
 
 
 def test_users_and_own_requests_are_measured_apart(gateway: FakeGateway) -> None:
-    assert measured(gateway) == Baseline("ollama", 90.0, 200, 0.02, 200, 120.0, 20, 0)
+    assert measured(gateway) == Baseline("ollama", 90.0, 200, 0.02, 200, 120.0, 20, 0, (120.0,) * 20)
 
 
 def test_no_traffic_is_no_number(gateway: FakeGateway) -> None:
@@ -73,5 +74,22 @@ def test_a_stop_ends_it(gateway: FakeGateway) -> None:
 
 
 def test_a_baseline_survives_the_journal(gateway: FakeGateway) -> None:
-    found = measured(gateway)
+    histogram = Histogram.of({0.1: 190, math.inf: 200})
+    found = replace(measured(gateway), users_histogram=histogram)
     assert Baseline.from_record(json.loads(json.dumps(found.record())) | {"token": 3}) == found
+
+
+def test_a_baseline_of_an_older_journal_has_neither_latencies_nor_a_histogram(gateway: FakeGateway) -> None:
+    found = measured(gateway)
+    written = found.record()
+    del written["synthetic_latencies_ms"], written["users_histogram"]
+    assert Baseline.from_record(written) == replace(found, synthetic_latencies_ms=())
+
+
+def test_the_latencies_of_a_baseline_ascend_and_its_users_histogram_is_kept(gateway: FakeGateway) -> None:
+    gateway.counters = replace(metrics(200, 4, p95_ms=90.0), histogram=Histogram.of({0.1: 190, math.inf: 200}))
+    answers = iter(range(300, 0, -1))
+    gateway.chat = lambda _prompt, **_: replace(gateway.completion, elapsed_ms=float(next(answers)))  # type: ignore[method-assign]
+    found = measured(gateway)
+    assert found.synthetic_latencies_ms == tuple(float(ms) for ms in range(281, 301))
+    assert found.users_histogram == Histogram.of({0.1: 190, math.inf: 200})

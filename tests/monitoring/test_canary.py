@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,9 @@ from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from rollout.monitoring.sources.registry import gateway_sources
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window import WindowResult, watch
+from rollout.monitoring.window import watch
 from rollout.monitoring.window_outcome import IN_PROGRESS, Window
+from rollout.monitoring.window_result import WindowResult
 from rollout.reporting.html.story import _window
 from tests.support.canaries import NEW, OLD, TARGET, CanaryLab
 
@@ -332,25 +334,45 @@ def test_a_runner_that_dies_between_two_stages_is_rolled_back_from_the_journal_a
 # The control group
 
 
-def test_during_a_canary_the_control_group_is_the_baseline(lab: CanaryLab) -> None:
-    """Both are slow, as the network is: against the precheck's 100 ms that would be a breach."""
-    lab.clock.later(200, lambda: lab.gateway.p95_ms.update(openai=250.0, ollama=240.0))
-    watched = lab.watch(590)
-    latency = watched.verdicts[2]
-    assert latency.state is State.HOLDING, latency.message
-    assert "2 x control group 240 ms" in latency.message
-    assert "requests of ollama in the same stage" in latency.message
-    assert "control group ollama: 0.0 % of" in watched.verdicts[1].message
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[CanaryLab]:
+    """A gateway without a histogram, of which the suite asks often enough to judge each stage by its own requests."""
+    lab = CanaryLab(tmp_path, synthetic_every_s=1.5, synthetic_at_most=5000)
+    lab.gateway.has_histogram = False
+    with lab.rollout.journal:
+        yield lab
+
+
+def windows(lab: CanaryLab) -> list[dict[str, Any]]:
+    return [dict(entry.body) for entry in lab.rollout.journal.entries("r-1", Kind.WINDOW)]
+
+
+def test_the_control_group_of_a_stage_is_the_next_ones_baseline_and_does_not_move_within_it(asking: CanaryLab) -> None:
+    """Both are slow at the second share, as the network is: against the precheck's 100 ms that would be a breach."""
+    asking.gateway.p95_ms = {"openai": 190.0, "ollama": 140.0}
+    asking.clock.later(600, lambda: asking.gateway.p95_ms.update(openai=250.0, ollama=500.0))
+    assert "(2 x baseline 100 ms)" in asking.watch(590).verdicts[2].message, "the first has no stage before it"
+    first = asking.watch(300)
+    second = asking.watch(250)
+    for watched in (first, second):
+        latency = watched.verdicts[2]
+        assert latency.state is State.HOLDING, latency.message
+        assert "2 x control group of the stage before 140 ms" in latency.message
+        assert (latency.limit, latency.effective_limit) == (280.0, 280.0)
+        assert "control group ollama: 0.0 % of" in watched.verdicts[1].message
+    assert [each.get("control_ms", [])[:1] for each in windows(asking)] == [[], [140.0]]
+    assert set(windows(asking)[1]["control_ms"]) == {140.0}
 
 
 def test_a_canary_slower_than_its_control_group_is_rolled_back_although_the_precheck_would_let_it(
-    lab: CanaryLab,
+    asking: CanaryLab,
 ) -> None:
-    lab.gateway.p95_ms = {"openai": 190.0, "ollama": 90.0}
-    watched = lab.watch()
+    asking.gateway.p95_ms = {"openai": 190.0, "ollama": 90.0}
+    watched = asking.watch()
     assert watched.breach is not None
+    assert outcomes(watched) == ["held", "failed", *["not reached"] * 3]
     assert (watched.breach.clause, watched.breach.limit) == ("MON-3", 180.0)
-    assert "2 x control group 90 ms" in watched.breach.message
+    assert "2 x control group of the stage before 90 ms" in watched.breach.message
 
 
 def test_at_all_of_the_traffic_there_is_no_control_group_and_the_prechecks_baseline_decides(lab: CanaryLab) -> None:

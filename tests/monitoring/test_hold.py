@@ -21,7 +21,8 @@ from rollout.monitoring.live_page import Heading, Page
 from rollout.monitoring.live_view import Log
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.verdict import State, Verdict
-from rollout.monitoring.window import WindowResult, watch
+from rollout.monitoring.window import watch
+from rollout.monitoring.window_result import WindowResult
 from rollout.reporting.documents import describe_hold
 from rollout.reporting.html.verdict import Verdict as Standing
 from rollout.reporting.html.verdict import facts, timeline

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from time import perf_counter
 
 import pytest
 
@@ -12,7 +11,7 @@ from rollout.core.histogram import Histogram
 from rollout.core.scenario import Limits, Monitor, ProviderChange, SyntheticPower
 from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
 from rollout.monitoring.power import smallest_share
-from rollout.monitoring.power_report import describe_latency_power, describe_power
+from rollout.monitoring.power_report import _shown, describe_latency_power, describe_power
 from rollout.monitoring.samples import Baseline, Context
 from rollout.monitoring.share_test import Counted
 from rollout.monitoring.share_tests import own_error_test, own_latency_test, users_error_test, users_latency_test
@@ -77,27 +76,28 @@ def test_the_requests_of_a_power_show_twice_the_limit() -> None:
     assert said == "643 requests: 5 % from 10 %"
 
 
-def test_the_sentence_is_cheap_at_every_poll() -> None:
-    """A day at a poll every 10 s computes the share for every third digit of the requests only."""
+def test_a_window_computes_few_shares_however_many_polls_it_has() -> None:
+    """A day with a poll every 10 s: a share takes milliseconds, and the sentence stands beside each verdict."""
     day = replace(CONTEXT, window_s=86_400.0)
-    test = users_error_test(day)
-    describe_power(day, test, requests(86_400, 86_400.0))
-    began = perf_counter()
-    for second in range(1000):
-        describe_power(day, test, requests(86_400 + second / 10, 86_400.0))
-    assert perf_counter() - began < 0.1
+    test, before = users_error_test(day), _shown.cache_info().misses
+    for seconds in range(10, 82_000, 10):
+        describe_power(day, test, requests(3 * seconds, seconds))
+    assert _shown.cache_info().misses - before < 100
 
 
-def test_the_numbers_are_rounded_down_before_they_are_computed() -> None:
+@pytest.mark.parametrize(("seconds", "counted"), [(1800.0, 1200), (1709.0, 1000)])
+def test_the_numbers_are_rounded_down_before_they_are_computed(seconds: float, counted: int) -> None:
+    """A little near the window's end, which decides; more before it."""
     test = users_error_test(CONTEXT)
-    exact = smallest_share(test, 1234, 180)
-    rounded = smallest_share(test, 1230, 180)
-    assert exact is not None
+    rounded = smallest_share(test, counted, 180 if seconds == 1800.0 else 158)
     assert rounded is not None
-    assert exact < rounded
-    assert (
-        describe_power(CONTEXT, test, requests(1234)) == f"1,234 requests: 5 % from {math.ceil(rounded * 1000) / 10} %"
-    )
+    said = describe_power(CONTEXT, test, requests(1234, seconds))
+    assert said == f"1,234 requests: 5 % from {math.ceil(rounded * 1000) / 10:g} %"
+
+
+def test_an_extension_adds_polls_and_requests() -> None:
+    said = describe_power(CONTEXT, users_error_test(CONTEXT), requests(3600, 3600.0))
+    assert said == "3,600 requests: 5 % from 7.1 %"
 
 
 def test_a_latency_is_told_from_the_effective_limit_on() -> None:

@@ -78,7 +78,7 @@ def test_the_pace_is_never_slower_than_the_scenarios(unchanged: Context, sends: 
 
 
 def test_the_cap_counts_before_the_power() -> None:
-    assert planned_requests(raise_pace(asked(synthetic_at_most=100))) == 100
+    assert raise_pace(asked(synthetic_at_most=100)).monitor.synthetic_every_s == 18.0
 
 
 def test_the_triggers_of_a_window_judge_by_the_raised_pace(tmp_path: Path) -> None:

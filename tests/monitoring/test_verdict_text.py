@@ -47,7 +47,18 @@ def test_the_band_of_the_window_is_named_as_that_beside_the_value_of_a_stretch()
     """Otherwise a value of 31 % would stand beside a band that ends at 4 %."""
     breached = replace(ERRORS, state=State.BREACHED, value=0.31, span="the last 40 s", samples=26)
     assert describe_numbers(breached) == "31.0 % (2.2-4.3 % over the window), limit 5 %"
+    assert describe_basis(breached) == "decided by 26 requests of users in the last 40 s"
     assert describe_band(replace(ERRORS, span="the window")) == "2.2-4.3 %"
+
+
+def test_a_p95_above_its_limit_that_holds_says_why() -> None:
+    """After a small baseline more than 5 % of the requests may be slower than the limit."""
+    held = replace(LATENCY, value=1200.0)
+    assert describe_numbers(held).endswith(
+        "limit 800 ms (effective 1088 ms; small baseline, more than 5 % may be slower)"
+    )
+    assert "small" not in describe_numbers(replace(held, state=State.BREACHED))
+    assert "small" not in describe_numbers(LATENCY)
 
 
 def test_an_effective_limit_that_reads_like_the_limit_is_not_named_twice() -> None:

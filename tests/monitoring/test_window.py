@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections import Counter
@@ -16,11 +17,14 @@ from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.scenario import Monitor
 from rollout.gateway.responses import Connection
 from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.extension import Extension
 from rollout.monitoring.samples import Context, Sample, SourceName
 from rollout.monitoring.sources.registry import Source, gateway_sources
 from rollout.monitoring.verdict import State, Verdict
-from rollout.monitoring.window import WindowResult, WindowState, start_thread, watch
+from rollout.monitoring.window import start_thread, watch
+from rollout.monitoring.window_result import WindowResult, WindowState
 from tests.support.clocks import BEGINNING, SimulatedClock
+from tests.support.deciding import HOLDS, UNDECIDED, Decide
 from tests.support.windows import TARGET, FakeGateway, answered, context, metrics, unreachable
 
 
@@ -33,6 +37,12 @@ class Window:
     samples: list[Sample] = field(default_factory=list)
     reported: list[tuple[tuple[Verdict, ...], float]] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
+    extensions: list[Extension] = field(default_factory=list)
+    overruns: list[str] = field(default_factory=list)
+    extends: bool = False
+    state: WindowState | None = None
+    for_s: float | None = None
+    on_sample: Callable[[Sample], None] | None = None
 
     def watch(
         self, sources: list[Source], window_s: float = 60.0, known: Context | None = None, start: Any = None
@@ -44,9 +54,13 @@ class Window:
             clock=self.clock,
             stop=self.stop,
             window_s=window_s,
-            on_sample=self.samples.append,
+            on_sample=self.on_sample or self.samples.append,
             on_verdicts=lambda verdicts, now_s: self.reported.append((verdicts, now_s)),
             on_unavailable=lambda _source, message: self.unavailable.append(message),
+            on_extended=self.extensions.append,
+            on_overrun=self.overruns.append,
+            state=self.state or WindowState(BEGINNING, Aggregates(each.name for each in sources), extends=self.extends),
+            for_s=self.for_s,
             start=start or (lambda work: work()),
         )
 
@@ -434,6 +448,158 @@ def test_an_unwatched_poll_that_never_returns_is_counted_at_the_end() -> None:
     )
     assert window.samples[-1].unwatched_s == 98.5
     assert watched.verdicts[5].state is State.NO_DATA
+
+
+@pytest.mark.parametrize(
+    ("window_s", "decided_at_s", "judged_s"),
+    [
+        # Every 5 min, until nothing is undecided.
+        (1800.0, 2000.0, [1800.0]),
+        (1800.0, 2200.0, [1800.0, 2100.0]),
+        (86_400.0, 86_900.0, [86_400.0, 86_700.0]),
+        # A sixth of a shorter window.
+        (60.0, 75.0, [60.0, 70.0]),
+        # As long again at most: then it ends as it stands.
+        (1800.0, math.inf, [1800.0, 2100.0, 2400.0, 2700.0, 3000.0, 3300.0]),
+        (1800.0, 0.0, []),
+    ],
+)
+def test_an_undecided_window_goes_on_and_is_judged_again(
+    decide: Decide, window_s: float, decided_at_s: float, judged_s: list[float]
+) -> None:
+    window = Window(extends=True)
+    decide(lambda now_s: HOLDS if now_s >= decided_at_s else UNDECIDED)
+    watched = window.watch([connected()], window_s, context(Monitor(window_s=window_s)))
+    assert [extension.at_s for extension in window.extensions] == judged_s
+    step_s = min(300.0, window_s / 6)
+    assert watched.watched_s == window_s + len(judged_s) * step_s <= 2 * window_s
+    assert watched.extended_s == watched.watched_s - window_s
+    assert watched.verdicts[1].state is (State.HOLDING if decided_at_s < math.inf else State.INCONCLUSIVE)
+    if window.extensions:
+        last = window.extensions[-1]
+        assert (last.until_s, last.at_most_s) == (watched.watched_s, 2 * window_s)
+        assert last.why == f"MON-2 is inconclusive: {UNDECIDED.message}"
+
+
+def test_a_breach_ends_a_window_that_goes_on_at_once(decide: Decide) -> None:
+    window = Window(extends=True)
+    decide(lambda now_s: UNDECIDED if now_s < 2000 else replace(UNDECIDED, state=State.BREACHED, undecided=False))
+    watched = window.watch([scripted("metrics", 10.0, metrics(1))], 1800.0)
+    assert (watched.watched_s, watched.extended_s) == (2000.0, 300.0)
+    assert watched.breach is not None
+    assert watched.breach.clause == "MON-2"
+
+
+def test_a_stop_ends_a_window_that_goes_on_at_once(decide: Decide) -> None:
+    window = Window(extends=True)
+    decide(lambda _: UNDECIDED)
+    window.clock.later(1950.0, lambda: window.stop.set("SIGTERM"))
+    watched = window.watch([connected()], 1800.0)
+    assert (watched.watched_s, watched.left_s, watched.interrupted) == (1950.0, 0.0, "SIGTERM")
+
+
+def test_an_inconclusive_verdict_that_no_request_can_decide_ends_the_window(decide: Decide) -> None:
+    window = Window(extends=True)
+    decide(lambda _: replace(UNDECIDED, undecided=False))
+    assert window.watch([connected()], 1800.0).watched_s == 1800.0
+    assert window.extensions == []
+
+
+def test_an_undecided_window_that_does_not_fit_its_change_window_ends(decide: Decide) -> None:
+    window = Window()
+    decide(lambda _: UNDECIDED)
+    assert window.watch([connected()], 1800.0).watched_s == 1800.0
+    assert window.extensions == []
+
+
+def test_unwatched_time_leaves_less_for_an_undecided_verdict(decide: Decide) -> None:
+    """All extensions together double the window."""
+    window = Window(extends=True)
+    decide(lambda _: UNDECIDED)
+    pause(window, 1.5, 33.0)
+    watched = window.watch([connected(every_s=1.0)], 60.0, context(Monitor(window_s=60.0)))
+    assert watched.watched_s == 120.0
+    gap_s = sum(sample.unwatched_s for sample in window.samples)
+    assert watched.extended_s == 60.0 - gap_s
+    assert [one.at_s for one in window.extensions] == [pytest.approx(60 + gap_s + 10 * n) for n in range(3)]
+
+
+def test_an_end_that_waited_for_a_poll_goes_on_from_there(decide: Decide) -> None:
+    """Otherwise a window shorter than a pace would be judged again and again on the same samples."""
+    window = Window(extends=True)
+    decide(lambda _: UNDECIDED)
+    watched = window.watch([connected()], 5.0, start=lambda work: window.clock.later(8.0, work))
+    assert [extension.at_s for extension in window.extensions] == pytest.approx([8.0, 8.0 + 5 / 6, 8.0 + 10 / 6])
+    assert watched.watched_s == 10.0
+
+
+def test_a_call_leaves_what_goes_on_to_the_next_one(decide: Decide) -> None:
+    """The extension is counted once, whether one call or several watch the window."""
+    decide(lambda _: UNDECIDED)
+    window = Window(for_s=40.0)
+    left, ends, state = 1.0, [], WindowState(BEGINNING, Aggregates(["status"]))
+    while left:
+        window.state = state
+        watched = window.watch([connected(every_s=1.0)], 60.0, context(Monitor(window_s=60.0)))
+        ends.append((watched.watched_s, watched.left_s, watched.extended_s))
+        state = replace(state, left_at_s=watched.watched_s, extended_s=watched.extended_s)
+        left = watched.left_s
+    assert ends == [(40.0, 20.0, 0.0), (80.0, 10.0, 30.0), (120.0, 0.0, 60.0)]
+
+
+def late_samples(window: Window, source: str = "status") -> list[tuple[float, float]]:
+    return [(one.at_s, one.late_s) for one in window.samples if one.source == source and one.late_s]
+
+
+def test_a_poll_that_begins_late_says_so() -> None:
+    window = Window()
+    pause(window, 9.5, 2.0)
+    window.watch([connected()], 30.0)
+    assert late_samples(window) == [(11.5, 1.5)]
+
+
+def test_a_poll_during_which_this_machine_stood_still_says_so() -> None:
+    window = Window()
+    pause(window, 11.0, 3.0)
+    window.watch([connected()], 30.0, start=lambda work: window.clock.later(2.0, work))
+    assert late_samples(window) == [(10.0, 3.0)]
+
+
+def test_a_result_that_waited_to_be_taken_is_late() -> None:
+    """Judging, drawing and the journal of another source's sample are this machine's work too."""
+    window = Window()
+    slow = iter([0.0, 2.5])
+
+    def keep(sample: Sample) -> None:
+        window.samples.append(sample)
+        window.clock.advance(next(slow, 0.0))
+
+    window.on_sample = keep
+    window.watch([connected(), connected("log"), connected("alerts")], 8.0, start=lambda work: work())
+    assert [(one.source, one.late_s) for one in window.samples] == [("status", 0.0), ("log", 0.0), ("alerts", 2.5)]
+
+
+def test_a_slow_provider_makes_no_poll_late() -> None:
+    window = Window()
+    window.watch([connected()], 120.0, start=lambda work: window.clock.later(25.0, work))
+    assert late_samples(window) == []
+
+
+def test_a_machine_that_keeps_half_its_pace_is_not_too_busy() -> None:
+    window = Window()
+    for second in range(0, 60, 2):
+        pause(window, second + 0.5, 1.4)
+    window.watch([connected(every_s=1.0)], 60.0)
+    assert window.overruns == []
+
+
+def test_a_machine_that_cannot_keep_half_its_pace_says_so_once() -> None:
+    window = Window()
+    for second in range(0, 120, 3):
+        pause(window, second + 0.5, 2.4)
+    window.watch([connected(every_s=1.0), connected("log", 60.0)], 120.0)
+    (said,) = window.overruns
+    assert said.startswith("this machine is too busy to watch: 4 of the latest 10 polls of status came in time, of ")
 
 
 def healthy_sources(window: Window, known: Context, gateway: FakeGateway) -> list[Source]:

@@ -1,4 +1,4 @@
-"""Defects in what documents say: how long a change was in effect, who answered, and of what class it was."""
+"""Defects in what documents say: how long a change was in effect, who answered, its class, how its window ended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ EFFECT, ACCOUNT, ANSWERING = (
     "rollout/changes/answer_proof.py",
 )
 WORDS = "tests/reporting/test_time_in_effect.py"
+ENDS = "tests/reporting/test_window_end.py"
+CHART = "tests/reporting/test_chart_data.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
@@ -71,6 +73,102 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    if not record.writes:",
                 "    if not record.wrote:",
                 "A write that was refused is a write.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/reporting/window_end.py",
+        ENDS,
+        rows=(
+            (
+                "    ends = () if record.breach is not None else record.verdicts.values()",
+                "    ends = record.verdicts.values()",
+                "After a breach nothing counts as undecided.",
+            ),
+            (
+                'if body["state"] in (State.INCONCLUSIVE, State.NO_DATA))',
+                'if body["state"] == State.INCONCLUSIVE)',
+                "What had no data to the end is named too.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/reporting/timeline.py",
+        ENDS,
+        rows=(
+            (
+                '        if is_cut and entry.kind == Kind.VERDICT and not entry.body["decided"]:',
+                "        if False:",
+                "What a breach has cut short is no event.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/reporting/html/index.py",
+        ENDS,
+        rows=(
+            (
+                'return "undecided" if is_undecided else _OF_A_DECISION[record.decision]',
+                "return _OF_A_DECISION[record.decision]",
+                "Inconclusive ends are counted apart from breaches.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/journal/replay.py",
+        ENDS,
+        rows=(
+            (
+                "            record.pauses, record.extension, record.verdicts = (), None, {}",
+                "            record.pauses, record.extension = (), None",
+                "A window begins without the verdicts of the one before.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/monitoring/verdict_text.py",
+        "tests/monitoring/test_verdict_text.py",
+        rows=(
+            (
+                'where = "" if is_of_the_window(verdict) else " over the window"',
+                'where = ""',
+                "The window's band beside the value of a stretch is named as the window's.",
+            ),
+            (
+                '    return "" if shown == show_numbers(verdict)[1] else shown',
+                "    return shown",
+                "An effective limit that reads like the limit is not named twice.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/reporting/chart_data.py",
+        CHART,
+        rows=(
+            (
+                "        if short.from_s > span.from_s and short.requests >= least:",
+                "        if short.from_s > span.from_s and short.requests:",
+                "A stretch with too few requests has no rate.",
+            ),
+            (
+                "            short, window = (of_users(counters.latest(seconds), own) for seconds in (span_s, None))",
+                "            short, window = (counters.latest(seconds) for seconds in (span_s, None))",
+                "The suite's own requests are not counted as users'.",
+            ),
+            (
+                "        end = max(end, until)",
+                "        end = until",
+                "Gaps that overlap are one.",
+            ),
+            (
+                'if sample.get("unwatched_s", 0.0) >= SHOWN_S and sample["source"] not in NOT_JUDGED',
+                'if sample.get("unwatched_s", 0.0) >= SHOWN_S',
+                "A source that no trigger reads leaves no gap.",
+            ),
+            (
+                'effective = verdict.get("effective_limit") if verdict.get("source") == source else None',
+                'effective = verdict.get("effective_limit")',
+                "An effective limit belongs to the source that was judged.",
             ),
         ),
     ),

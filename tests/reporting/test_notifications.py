@@ -136,7 +136,10 @@ def test_the_plan_says_what_when_why_and_how_to_stop_it(tmp_path, mailbox):
     for line in (
         "Risk: medium, a new contract",
         "Affects: every chat user",
-        "Watched: for 30 min once it is applied; at the first breach of a limit it is rolled back automatically",
+        (
+            "Watched: for 30 min, at most 1 h, once it is applied; at the first breach of a limit it is rolled back "
+            "automatically"
+        ),
         "To stop it: rollout abort r-1 --reason='what you saw'",
         "In an emergency: rollout emergency --target=production",
     ):

@@ -118,6 +118,12 @@ def test_a_verdict_without_a_value_says_why_it_has_none(tmp_path: Path) -> None:
         assert describe_shares(found.rollout.record())["MON-2"] == "inconclusive: too few requests to judge"
 
 
+def test_a_story_knows_when_its_window_went_on(tmp_path: Path) -> None:
+    with at_its_end(tmp_path, decision=None) as found:
+        found.rollout.append(Kind.EXTENDED, at_s=6.0, until_s=7.0, at_most_s=12.0, extended_s=1.0, why="MON-2")
+        assert found.story.window.extended_at_s == [6.0]
+
+
 # Where it is shown
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +17,7 @@ from rollout.changes.rollback import RolledBack, roll_back
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import stages
 from rollout.core.errors import GatewayError
+from rollout.core.histogram import Histogram
 from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share
 from rollout.core.target import Routing, Target
 from rollout.gateway.responses import (
@@ -34,7 +37,7 @@ from rollout.monitoring.canary import watch_stages
 from rollout.monitoring.live_page import Heading
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.samples import Baseline
-from rollout.monitoring.window import WindowResult
+from rollout.monitoring.window_result import WindowResult
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import rollout_in
 from tests.support.windows import metrics
@@ -42,6 +45,7 @@ from tests.support.windows import metrics
 NEW = ProviderChange("openai", "gpt-4o")
 OLD = ProviderChange("ollama", "gemma3:4b")
 USERS_PER_S = 10.0
+BOUNDS_S = (0.05, 0.1, 0.2, 0.4, math.inf)
 TARGET = Target("t", "sandbox", url="http://127.0.0.1:1", routing=Routing())
 SHORT = Canary((Share(0.1, 600), Share(0.25, 600), Share(0.5, 600), Share(1.0, 600)), stabilise_s=900)
 
@@ -59,6 +63,7 @@ class Splitting:
         written_at_s: when each was.
         refuses: what writes raise, by their number from 1 on.
         clears: whether an activation takes the weights away.
+        has_histogram: whether it shows each provider's latencies in buckets, and not only its P95.
     """
 
     def __init__(self, clock: SimulatedClock) -> None:
@@ -72,9 +77,11 @@ class Splitting:
         self.written_at_s: list[float] = []
         self.refuses: dict[int, Exception] = {}
         self.clears = True
+        self.has_histogram = True
         self.open = 0
         self._served = {"openai": 0.0, "ollama": 5000.0}
         self._failed = {"openai": 0.0, "ollama": 0.0}
+        self._latencies: dict[str, dict[float, float]] = {"openai": {}, "ollama": {}}
         self._at_s = clock.monotonic()
         self._dice = random.Random(7)
 
@@ -91,6 +98,12 @@ class Splitting:
             asked = USERS_PER_S * passed_s * self.share(provider)
             self._served[provider] += asked
             self._failed[provider] += asked * self.fails.get(provider, 0.0)
+            self._time(provider, asked)
+
+    def _time(self, provider: str, requests: float) -> None:
+        """Count requests that all take as long as the provider's P95."""
+        counts, seconds = self._latencies[provider], self.p95_ms[provider] / 1000
+        counts[seconds] = counts.get(seconds, 0.0) + requests
 
     # Writes
 
@@ -157,7 +170,12 @@ class Splitting:
     def metrics(self, provider: str, /) -> Metrics:
         """Return its counters."""
         self._settle()
-        return metrics(int(self._served[provider]), int(self._failed[provider]), self.p95_ms[provider])
+        found = metrics(int(self._served[provider]), int(self._failed[provider]), self.p95_ms[provider])
+        return replace(found, histogram=self._histogram(provider)) if self.has_histogram else found
+
+    def _histogram(self, provider: str) -> Histogram:
+        counts = self._latencies[provider]
+        return Histogram.of({bound: sum(n for took, n in counts.items() if took <= bound) for bound in BOUNDS_S})
 
     def alerts(self, _severity: str, /) -> tuple[Alert, ...]:
         """Return none."""
@@ -175,6 +193,7 @@ class Splitting:
         names = self.shares or {str(self.active): 1.0}
         provider, _, model = self._dice.choices(list(names), list(names.values()))[0].partition(":")
         self._served[provider] += 1
+        self._time(provider, 1)
         if self._dice.random() < self.fails.get(provider, 0.0):
             self._failed[provider] += 1
             raise GatewayError("POST chat/completions", f"Provider {provider} failed", status=502)

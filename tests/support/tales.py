@@ -261,7 +261,7 @@ def _ended(pen: Pen, tale: Tale) -> None:
 
 
 def _window(pen: Pen, **stage: str) -> None:
-    pen.write(Kind.WINDOW, {"began_at": pen.now, "window_s": 9.0, **stage})
+    pen.write(Kind.WINDOW, {"began_at": pen.now, "window_s": 9.0, "extends": True, **stage})
     for second, failed in ((0, 0), (4, 6), (8, 13)):
         sample = {"source": "metrics", "at_s": float(second), "at": pen.now, "took_s": 0.01}
         pen.write(Kind.SAMPLE, {**sample, "total": 100 + 20 * second, "failed": failed, "p95_ms": 60.0, "samples": 9})
@@ -271,8 +271,16 @@ def _window(pen: Pen, **stage: str) -> None:
 
 def _sliced(pen: Pen, *, first: bool) -> None:
     if first:
-        pen.write(Kind.WINDOW, {"began_at": pen.now, "window_s": 9.0})
-    left = {"left_s": 5.0, "watched_s": 4.0, "at": pen.now, "memory": None, "quiet": {}, "sources": ["status"]}
+        pen.write(Kind.WINDOW, {"began_at": pen.now, "window_s": 9.0, "extends": True})
+    left = {
+        "left_s": 5.0,
+        "extended_s": 0.0,
+        "watched_s": 4.0,
+        "at": pen.now,
+        "memory": None,
+        "quiet": {},
+        "sources": ["status"],
+    }
     pen.write(Kind.PAUSE, {**left, "standing": {"MON-1": "holding"}})
     pen.phase("monitor", {"MON-1": "IN PROGRESS: 5 s left"})
     pen.write(Kind.HANDOVER, {"deadline": format_utc(BEGINNING + timedelta(days=1))})

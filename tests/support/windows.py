@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rollout.changes.backup import Backup
 from rollout.core.errors import GatewayError
+from rollout.core.histogram import Histogram
 from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.target import Target
 from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Latency, Metrics
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName, SyntheticReading
+from rollout.monitoring.triggers import judge, judge_again
+from rollout.monitoring.verdict import State, Verdict
 
 NEW = ProviderChange("openai", "gpt-4o")
 OLD = ProviderChange("ollama", "llama3")
@@ -62,6 +67,78 @@ def history(*samples: Sample, expected: tuple[str, ...] | None = None) -> Aggreg
     for one in samples:
         made.add(one)
     return made
+
+
+def own(latencies: Sequence[float], every_s: float = 1.0, from_s: float = 0.0) -> list[Sample]:
+    """Return answered requests of the suite's own, with these latencies in ms."""
+    return [sample("synthetic", from_s + tick * every_s, answered(ms)) for tick, ms in enumerate(latencies)]
+
+
+def own_failures(number: int, from_s: float, latency_ms: float = 2.0, every_s: float = 1.0) -> list[Sample]:
+    """Return failed requests of the suite's own."""
+    return [sample("synthetic", from_s + tick * every_s, failed(latency_ms)) for tick in range(number)]
+
+
+def counters(*seen: tuple[float, int, int]) -> list[Sample]:
+    """Return polls of the metrics without a percentile: (at, total, failed)."""
+    return [sample("metrics", at_s, metrics(total, bad, p95_ms=None)) for at_s, total, bad in seen]
+
+
+def served(*parts: tuple[int, int, int], every_s: float = 10.0) -> list[Sample]:
+    """Return polls of the metrics without a percentile, the first of them without a request.
+
+    Args:
+        parts: so many polls, each with so many requests, of which so many failed.
+        every_s: their pace.
+    """
+    seen = [(0.0, 0, 0)]
+    for polls, requests, bad in parts:
+        for _ in range(polls):
+            at_s, total, failures = seen[-1]
+            seen.append((at_s + every_s, total + requests, failures + bad))
+    return counters(*seen)
+
+
+def bucketed(*seen: tuple[float, tuple[float, float, float]]) -> list[Sample]:
+    """Return polls with latencies as cumulative buckets up to 0.1 s, up to 0.4 s and beyond: (at, counts)."""
+    found = []
+    for at_s, (fast, slow, everything) in seen:
+        latencies = Histogram.of({0.1: fast, 0.4: slow, math.inf: everything})
+        reading = replace(metrics(int(everything), p95_ms=50.0), histogram=latencies)
+        found.append(sample("metrics", at_s, reading))
+    return found
+
+
+def timed(*parts: tuple[int, int, int], every_s: float = 10.0) -> list[Sample]:
+    """Return polls of a histogram: so many polls, each with so many requests up to 100 ms, and up to 400 ms."""
+    seen = [(0.0, (0, 0, 0))]
+    for polls, fast, slow in parts:
+        for _ in range(polls):
+            at_s, (quick, _, everything) = seen[-1]
+            together = everything + fast + slow
+            seen.append((at_s + every_s, (quick + fast, together, together)))
+    return bucketed(*seen)
+
+
+def verdict(clause: str, seen: Aggregates, known: Context | None = None, now_s: float = 1800.0) -> Verdict:
+    return {v.clause: v for v in judge(seen, known or context(), now_s)}[clause]
+
+
+def state(clause: str, seen: Aggregates, known: Context | None = None) -> State:
+    return verdict(clause, seen, known).state
+
+
+def first_breach(clause: str, samples: Iterable[Sample], known: Context | None = None) -> tuple[float, Verdict] | None:
+    """Return when the trigger breaches first, in seconds of the window, and its verdict; None where it never does."""
+    seen, known = Aggregates(tuple(SourceName)), known or context()
+    verdicts = judge(seen, known, 0.0)
+    for one in samples:
+        seen.add(one)
+        verdicts = judge_again(verdicts, one.source, seen, known, one.at_s)
+        found = {each.clause: each for each in verdicts}[clause]
+        if found.state is State.BREACHED:
+            return one.at_s, found
+    return None
 
 
 class FakeGateway:

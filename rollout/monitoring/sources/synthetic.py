@@ -156,9 +156,9 @@ def promise(monitor: Monitor) -> str:
     most, asked = f"{monitor.synthetic_at_most * tokens:,}", monitor.synthetic
     power = "" if asked is None else f"as many as show twice the limit with a power of {asked.power:g}, at least "
     return (
-        f"{power}{monitor.planned_synthetic} in {monitor.window_s:g} s, {monitor.synthetic_at_most} at most, "
-        f"each answer at most {tokens} tokens: {most} tokens of answers at most. Before the change "
-        f"{monitor.planned_baseline} more measure the baseline. Each is tagged X-Synthetic"
+        f"{power}{monitor.planned_synthetic} in {monitor.window_s:g} s, twice as many in a window that goes on, "
+        f"{monitor.synthetic_at_most} at most, each answer at most {tokens} tokens: {most} tokens of answers at most. "
+        f"Before the change {monitor.planned_baseline} more measure the baseline. Each is tagged X-Synthetic"
     )
 
 

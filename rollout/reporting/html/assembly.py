@@ -287,6 +287,7 @@ def _bake(story: Story, standing: Verdict) -> Bake | None:
         baseline=None if baseline is None else Baseline.from_record(baseline),
         samples=story.window.samples,
         verdicts=story.window.verdicts,
+        extended_at_s=story.window.extended_at_s,
     )
 
 

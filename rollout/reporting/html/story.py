@@ -42,10 +42,12 @@ class Window:
     Attributes:
         samples: the bodies of the samples, in order.
         verdicts: clause id -> the trigger's verdict at the end.
+        extended_at_s: when it was undecided and went on, in its seconds.
     """
 
     samples: list[Mapping[str, Any]] = field(default_factory=list)
     verdicts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    extended_at_s: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ def _window(entries: Iterable[Entry]) -> Window:
                 later_s = (began_at - min(stages.values(), default=began_at)).total_seconds()
             case Kind.SAMPLE:
                 window.samples.append(_later(entry.body, "at_s", later_s))
+            case Kind.EXTENDED:
+                window.extended_at_s.append(entry.body["at_s"] + later_s)
             case Kind.VERDICT:
                 window.verdicts[entry.body["clause"]] = _later(entry.body, "watched_s", later_s)
     return window

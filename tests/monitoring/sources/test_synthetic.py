@@ -12,6 +12,7 @@ from rollout.core.errors import GatewayError
 from rollout.core.scenario import Expectation, Monitor, Probe
 from rollout.gateway.expectations import unmet
 from rollout.gateway.responses import Completion
+from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.baseline import measure
 from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
 from rollout.monitoring.sources.registry import gateway_sources
@@ -147,7 +148,8 @@ def test_without_probes_and_without_users_no_verdict_on_requests_is_green() -> N
     verdict = judge(history(*few, expected=expected), off, 1800.0)[1]
     assert verdict.state is State.INCONCLUSIVE
     assert verdict.message.endswith(
-        "20 of users are needed, for the scenario switches the suite's own off (probes: off)"
+        "8 of users, 0 of the suite's own; 29 of users are needed, for the scenario switches the suite's own off "
+        "(probes: off)"
     )
 
 
@@ -184,8 +186,12 @@ def refused() -> SyntheticReading:
     return SyntheticReading(ok=False, latency_ms=2.0, reason="HTTP 503", status=503)
 
 
+def in_order(*samples: Sample) -> Aggregates:
+    return history(*sorted(samples, key=lambda one: one.at_s))
+
+
 def rate(*samples: Sample) -> tuple[str, float | str | None, int]:
-    verdict = judge(history(*samples), context(), 100.0)[1]
+    verdict = judge(in_order(*samples), context(), 100.0)[1]
     return verdict.source, verdict.value, verdict.samples
 
 
@@ -196,7 +202,7 @@ def test_a_failure_of_the_suites_own_is_no_failure_of_users() -> None:
 
 
 def test_a_failure_that_never_reached_the_gateway_is_not_subtracted_from_users_failures() -> None:
-    ours = [own(at, failed()) for at in range(10, 20)]
+    ours = [own(at, failed()) for at in range(10, 14)]
     counted = [sample("metrics", 0, metrics(0)), sample("metrics", 100, metrics(50, 10))]
     assert rate(*counted, *ours) == ("users", 0.2, 50)
 
@@ -210,17 +216,17 @@ def test_a_request_that_ended_after_the_last_reading_was_not_counted_yet() -> No
 def test_users_without_a_failure_of_their_own_do_not_fail_because_the_suite_does() -> None:
     ours = [own(at, refused()) for at in range(10, 40)]
     counted = [sample("metrics", 0, metrics(0)), sample("metrics", 100, metrics(60, 30))]
-    verdict = judge(history(*counted, *ours), context(), 100.0)[1]
+    verdict = judge(in_order(*counted, *ours), context(), 100.0)[1]
     assert (verdict.state, verdict.source, verdict.value) == (State.HOLDING, "users", 0.0)
 
 
 def test_where_the_suites_own_decide_the_verdict_says_so_and_why() -> None:
     ours = [own(at, SyntheticReading(ok=True, latency_ms=100.0)) for at in range(30)]
     counted = [sample("metrics", 0, metrics(0)), sample("metrics", 100, metrics(33, p95_ms=None))]
-    _, errors, latency, *_ = judge(history(*counted, *ours), context(), 100.0)
+    _, errors, latency, *_ = judge(in_order(*counted, *ours), context(), 100.0)
     assert (errors.source, latency.source) == ("synthetic", "synthetic")
-    assert errors.message.endswith("; these decide, because 3 of users were seen and 20 are needed")
-    assert "; these decide, because there is no P95 of enough users' requests" in latency.message
+    assert errors.message.endswith("; these decide, because 3 of users were seen and 29 are needed")
+    assert latency.message.endswith("; these decide, because there is no histogram of enough users' requests")
 
 
 # During a canary: the group that answered
