@@ -166,6 +166,7 @@ class Aggregates:
         return self.polls[source].good if source in self.polls else None
 
     def _read(self, sample: Sample) -> None:
+        unwatched_s = self.polls[str(sample.source)].unwatched_s
         match sample.reading:
             case Connection() as connection:
                 self.status.add(sample, connection)
@@ -176,13 +177,13 @@ class Aggregates:
                     self.control.add(at_s, metrics)
                     return
                 self.counters.add(at_s, metrics, sample.took_s)
-                self.users.add(self.counters, self.requests, sample.unwatched_s)
+                self.users.add(self.counters, self.requests, unwatched_s)
                 if metrics.histogram is not None:
-                    self.histograms.add(at_s, metrics.histogram)
+                    self.slow_users.add(at_s, metrics.histogram, unwatched_s)
                 else:
                     self.percentiles.add(self.counters, metrics.latency)
             case SyntheticReading() as request:
-                (self.control_requests if request.control else self.requests).add(sample, request)
+                (self.control_requests if request.control else self.requests).add(sample, request, unwatched_s)
             case str(reason):
                 self.abort = self.abort or (sample, reason)
             case int(count):

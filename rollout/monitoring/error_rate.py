@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.power_report import describe_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_judgeable, is_within
@@ -65,6 +66,7 @@ def _too_few_requests(aggregates: Aggregates, context: Context, users: _Errors, 
         at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
         message=f"too few requests to judge: {users.requests} of users, {own.requests} of the suite's own; {least}",
         interval=share_interval(seen.stream.window),
+        power=describe_power(context, seen.test, seen.stream.window),
         undecided=True,
     )
 
@@ -139,6 +141,7 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
         at=_at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC),
         message=message + _control_error_rate(aggregates, context),
         interval=interval,
+        power="" if state is State.BREACHED else describe_power(context, errors.test, window),
         undecided=state is State.INCONCLUSIVE,
     )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
+from rollout.monitoring.power_report import describe_latency_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_within
@@ -46,6 +47,7 @@ class _Latencies:
         least: the requests that it takes to judge.
         p95_ms: P95 in ms over the window; with `is_above`, it is above that.
         how: how the P95 was determined, in words.
+        own: how many of the suite's own requests a histogram of users has counted too; users' alone must be enough.
     """
 
     source: str
@@ -57,10 +59,15 @@ class _Latencies:
     p95_ms: float
     is_above: bool = False
     how: str = ""
+    own: int = 0
 
     @property
     def whose(self) -> str:
         return "users'" if self.source == "users" else "the suite's own"
+
+    @property
+    def requests(self) -> float:
+        return max(0.0, self.slower.window.requests - self.own)
 
     @property
     def is_known(self) -> bool:
@@ -68,7 +75,7 @@ class _Latencies:
 
     @property
     def is_enough(self) -> bool:
-        return self.slower.window.requests >= self.least
+        return self.requests >= self.least
 
     @property
     def is_breached(self) -> bool:
@@ -111,7 +118,7 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
     decides = next((each for each in judgeable if each.is_breached), None)
     decides = decides or next((each for each in judgeable if each.is_enough), None)
     if decides is not None:
-        return _latency_verdict(aggregates, decides)
+        return _latency_verdict(aggregates, context, decides)
     percentiles = _judge_percentiles(aggregates, context)
     if percentiles is not None:
         return percentiles
@@ -155,9 +162,8 @@ def _why_no_p95(aggregates: Aggregates, context: Context, found: list[_Latencies
             f"the baseline has {limit.requests} requests, so few that {limit.share * 100:.0f} % of the requests may be "
             "slower than the limit by chance; raise monitor.baseline_requests"
         )
-    return " and ".join(
-        f"{each.slower.window.requests:.0f} of {each.whose} requests were timed and {each.least} are needed"
-        for each in judgeable
+    return "; ".join(
+        f"{each.requests:.0f} of {each.whose} requests were timed and {each.least} are needed" for each in judgeable
     )
 
 
@@ -174,15 +180,15 @@ def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Late
     if not quantile.at_least:
         bounds = f"{quantile.from_s * 1000:g}-{quantile.to_s * 1000:g} ms"
         how = f" (interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does)"
-    # The histogram counts the suite's own requests too, and users' alone must be enough.
-    own = aggregates.requests.count(part.from_s, part.to_s)
     yield _Latencies(
         source="users",
         slower=stream.slower,
         perhaps=stream.perhaps,
         limit=limit,
         test=users_latency_test(context, limit.share, is_absolute=limit.is_absolute),
-        least=max(context.monitor.min_samples, fewest_requests(limit.share)) + own,
+        least=max(context.monitor.min_samples, fewest_requests(limit.share)),
+        # The histogram counts the suite's own requests too, and users' alone must be enough.
+        own=aggregates.requests.count(part.from_s, part.to_s),
         p95_ms=quantile.seconds * 1000,
         is_above=quantile.at_least,
         how=how,
@@ -209,7 +215,7 @@ def _own_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latenc
     )
 
 
-def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
+def _latency_verdict(aggregates: Aggregates, context: Context, decides: _Latencies) -> Verdict:
     state, shown = decides.judge()
     window, limit = decides.perhaps.window, decides.limit
     share, interval = shown.failures / shown.requests, decides.interval
@@ -230,8 +236,13 @@ def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
         message=message,
         interval=interval,
         effective_limit=limit.value_ms,
+        power="" if state is State.BREACHED else _describe_power(context, decides),
         undecided=state is State.INCONCLUSIVE and decides.is_known,
     )
+
+
+def _describe_power(context: Context, decides: _Latencies) -> str:
+    return describe_latency_power(context, decides.source, decides.limit, decides.test, decides.perhaps.window)
 
 
 def _describe(decides: _Latencies, shown: Counted) -> str:

@@ -2,7 +2,7 @@
 
 A window shows a share that breaches in it with a probability of 9 in 10 (`rollout.monitoring.power`). The sentences are
 asked for at every poll, and each share takes milliseconds: shares are computed for requests and polls that are rounded
-down, to three digits near the window's end, and by a quarter at most before it.
+down, to two digits near the window's end, and by a quarter at most before it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rollout.monitoring.share_test import Counted, ShareTest
 from rollout.monitoring.share_tests import LONGEST
 from rollout.monitoring.synthetic_pace import needed_requests
 
-_DIGITS = 3
+_DIGITS = 2
 _NEARLY_ALL = 0.95
 _TOLERANCE = 1.01
 """The smallest share is known no better than to one in a hundred (`rollout.monitoring.power`)."""
@@ -98,7 +98,7 @@ def _smallest(context: Context, test: ShareTest, window: Counted) -> float | Non
     """Return the share of `shown_share` for a window so far; its polls are the test's, as far as it was watched."""
     watched = window.seconds / context.lasts_s
     polls = (test.polls - 1) * min(1.0, watched / LONGEST)
-    rounded = _to_three_digits if watched >= _NEARLY_ALL else _to_a_quarter
+    rounded = _to_two_digits if watched >= _NEARLY_ALL else _to_a_quarter
     return shown_share(test, rounded(window.requests), max(1, rounded(polls)))
 
 
@@ -125,8 +125,8 @@ def _slowdown_of(histogram: Histogram, limit: LatencyLimit, smallest: float) -> 
     return None if found is None or found.seconds <= 0.0 else limit.value_ms / (found.seconds * 1000.0)
 
 
-def _to_three_digits(number: float) -> int:
-    """Return the number rounded down to three significant digits."""
+def _to_two_digits(number: float) -> int:
+    """Return the number rounded down to two significant digits."""
     floored = math.floor(number)
     scale = int(10.0 ** max(0, len(str(floored)) - _DIGITS))
     return floored // scale * scale

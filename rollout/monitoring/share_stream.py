@@ -6,7 +6,7 @@ A test is asked after every poll, and each poll is added to its evidence once.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 from rollout.monitoring.share_test import CAP, Counted, ShareEvidence, ShareTest, last_stretch, log_ratios, weights
 
@@ -77,8 +77,13 @@ class ShareStream:
 
     def _window_or(self, stretch: Counted) -> Counted:
         """Return the stretch, or the window if it is all of it: the order of adding changes the last digits."""
-        pairs = zip(astuple(stretch), astuple(self.window), strict=True)
-        return self.window if all(math.isclose(*pair) for pair in pairs) else stretch
+        window = self.window
+        is_all = (
+            math.isclose(stretch.requests, window.requests)
+            and math.isclose(stretch.failures, window.failures)
+            and math.isclose(stretch.seconds, window.seconds)
+        )
+        return window if is_all else stretch
 
 
 def _together(one: Counted, other: Counted) -> Counted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from rollout.core.histogram import Histograms
+from rollout.core.histogram import Histogram, Histograms
 from rollout.monitoring.counters import Counters, Span
 from rollout.monitoring.effective_limit import count_slower
 from rollout.monitoring.own_requests import Requests
@@ -32,19 +32,26 @@ class UsersErrors:
     """
 
     stream: ShareStream = field(default_factory=ShareStream)
-    _to_s: float | None = None
+    _watched_s: float | None = None
 
     def add(self, counters: Counters, own: Requests, unwatched_s: float) -> None:
-        """Add what the latest reading of the counters has counted since the one before."""
+        """Add what the latest reading of the counters has counted since the one before.
+
+        Args:
+            counters: the counters, with that reading.
+            own: the suite's own requests so far.
+            unwatched_s: how many seconds of the window were not watched until then, according to the source's polls.
+        """
         span = of_users(counters.latest(), own)
         if span is None:
             return
         known = self.stream.window
         failures = max(0.0, span.failures - known.failures)
         requests = max(failures, span.requests - known.requests)
-        before_s = span.to_s if self._to_s is None else self._to_s
-        self._to_s = span.to_s
-        self.stream.add(max(0.0, span.to_s - before_s - unwatched_s), requests, failures)
+        watched_s = span.to_s - unwatched_s
+        before_s = watched_s if self._watched_s is None else self._watched_s
+        self._watched_s = max(watched_s, before_s)
+        self.stream.add(self._watched_s - before_s, requests, failures)
 
 
 @dataclass(slots=True)
@@ -71,13 +78,28 @@ class SlowUsers:
 
     histograms: Histograms
     _streams: dict[float, SlowStream] = field(default_factory=dict)
+    _unwatched_s: list[float] = field(default_factory=list)
+
+    def add(self, at_s: float, histogram: Histogram, unwatched_s: float) -> None:
+        """Add the histogram of one poll.
+
+        Args:
+            at_s: when it was read, in seconds of the window.
+            histogram: the users' latencies.
+            unwatched_s: how many seconds of the window were not watched until then, according to the source's polls.
+        """
+        self.histograms.add(at_s, histogram)
+        self._unwatched_s.append(unwatched_s)
 
     def stream(self, limit_ms: float) -> SlowStream:
         """Return the requests that are slower than the limit, up to the latest poll."""
         found = self._streams.setdefault(limit_ms, SlowStream())
-        for part in self.histograms.deltas(len(found.slower.polls)):
+        start = len(found.slower.polls)
+        for number, part in enumerate(self.histograms.deltas(start), start):
             counted = count_slower(part.histogram, limit_ms)
-            seconds, slower = part.to_s - part.from_s, min(max(0.0, counted.failures), counted.requests)
+            unwatched_s = self._unwatched_s[number + 1] - self._unwatched_s[number]
+            seconds = max(0.0, part.to_s - part.from_s - unwatched_s)
+            slower = min(max(0.0, counted.failures), counted.requests)
             found.slower.add(seconds, counted.requests, slower)
             found.perhaps.add(seconds, counted.requests, min(counted.requests, slower + counted.unknown))
         return found

@@ -66,7 +66,7 @@ class Stream:
 
 
 class Completions:
-    """The completions of one gateway. Every one of them is counted, a stream with its end."""
+    """The completions of one gateway. Each is counted at its end; a stream whose caller leaves before that is not."""
 
     def __init__(self, gateway: Gateway) -> None:
         """Prepare; generators of their own make routing independent of how long answers take."""

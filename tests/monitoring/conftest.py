@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from rollout.monitoring.triggers import TRIGGERS
 from tests.monitoring.servers import AlertmanagerServer, Exporter, PrometheusServer, missing
+from tests.support.deciding import Decide, judging
 
 REQUIRED = "ROLLOUT_REQUIRE_PROMETHEUS"
 
@@ -50,3 +52,9 @@ def scraped(exporter: Exporter, prometheus: PrometheusServer) -> Exporter:
     exporter.lines, exporter.fails = {}, False
     prometheus.until('up{job="exporter"} == 1')
     return exporter
+
+
+@pytest.fixture
+def decide(monkeypatch: pytest.MonkeyPatch) -> Decide:
+    """What puts a judge of the test's own in the place of MON-2's."""
+    return lambda judge: monkeypatch.setattr("rollout.monitoring.triggers.TRIGGERS", judging(TRIGGERS, judge))

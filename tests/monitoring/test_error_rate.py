@@ -110,6 +110,11 @@ def test_an_error_rate_exactly_at_the_limit_holds_and_one_failure_more_does_not(
     assert (found.state, found.undecided) == (expected, expected is State.INCONCLUSIVE)
 
 
+def test_a_window_above_the_limit_does_not_hold_because_of_its_good_end() -> None:
+    found = verdict("MON-2", history(*served((70, 100, 6), (30, 100, 3))))
+    assert (found.state, found.value, found.samples) == (State.INCONCLUSIVE, 0.051, 10_000)
+
+
 def test_a_rate_just_above_the_limit_never_reads_like_the_limit_and_never_holds() -> None:
     found = verdict("MON-2", history(*counters((0, 0, 0), (100, 19_999, 1000))))
     assert found.state is State.INCONCLUSIVE

@@ -133,6 +133,18 @@ def test_a_histogram_of_too_few_requests_besides_the_suites_own_does_not_decide(
     assert alone.message == "P95 cannot be judged: 9 of users' requests were timed and 29 are needed"
 
 
+def test_the_suites_own_requests_in_a_histogram_are_not_enough_users() -> None:
+    polls = timed((4, 10, 0))
+    asked = own([100.0] * 35)
+    found = verdict("MON-3", history(*asked, *polls))
+    assert (found.state, found.source, found.samples) == (State.HOLDING, "synthetic", 35)
+    few = verdict("MON-3", history(*asked[:28], *polls))
+    assert few.message == (
+        "P95 cannot be judged: 12 of users' requests were timed and 29 are needed; 28 of the suite's own requests "
+        "were timed and 29 are needed"
+    )
+
+
 def test_users_decide_where_both_hold() -> None:
     found = verdict("MON-3", history(*own([150.0] * 30), *timed((20, 50, 0))))
     assert (found.state, found.source) == (State.HOLDING, "users")

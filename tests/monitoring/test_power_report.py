@@ -85,7 +85,7 @@ def test_a_window_computes_few_shares_however_many_polls_it_has() -> None:
     assert _shown.cache_info().misses - before < 100
 
 
-@pytest.mark.parametrize(("seconds", "counted"), [(1800.0, 1230), (1709.0, 1000)])
+@pytest.mark.parametrize(("seconds", "counted"), [(1800.0, 1200), (1709.0, 1000)])
 def test_the_numbers_are_rounded_down_before_they_are_computed(seconds: float, counted: int) -> None:
     """A little near the window's end, which decides; more before it."""
     test = users_error_test(CONTEXT)

@@ -20,11 +20,11 @@ from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.extension import Extension
 from rollout.monitoring.samples import Context, Sample, SourceName
 from rollout.monitoring.sources.registry import Source, gateway_sources
-from rollout.monitoring.triggers import TRIGGERS
 from rollout.monitoring.verdict import State, Verdict
 from rollout.monitoring.window import start_thread, watch
 from rollout.monitoring.window_result import WindowResult, WindowState
 from tests.support.clocks import BEGINNING, SimulatedClock
+from tests.support.deciding import HOLDS, UNDECIDED, Decide
 from tests.support.windows import TARGET, FakeGateway, answered, context, metrics, unreachable
 
 
@@ -39,6 +39,7 @@ class Window:
     unavailable: list[str] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
     overruns: list[str] = field(default_factory=list)
+    extends: bool = False
     state: WindowState | None = None
     for_s: float | None = None
     on_sample: Callable[[Sample], None] | None = None
@@ -58,7 +59,7 @@ class Window:
             on_unavailable=lambda _source, message: self.unavailable.append(message),
             on_extended=self.extensions.append,
             on_overrun=self.overruns.append,
-            state=self.state,
+            state=self.state or WindowState(BEGINNING, Aggregates(each.name for each in sources), extends=self.extends),
             for_s=self.for_s,
             start=start or (lambda work: work()),
         )
@@ -449,36 +450,6 @@ def test_an_unwatched_poll_that_never_returns_is_counted_at_the_end() -> None:
     assert watched.verdicts[5].state is State.NO_DATA
 
 
-UNDECIDED = Verdict(
-    clause="MON-2",
-    state=State.INCONCLUSIVE,
-    value=0.04,
-    limit=0.05,
-    samples=100,
-    source="users",
-    span="the window",
-    at="",
-    message="error rate 4.0 % cannot be told from the limit",
-    undecided=True,
-)
-
-
-@pytest.fixture
-def decide(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[float], Verdict]], None]:
-    """Return what puts a judge of the test's own in the place of MON-2's: seconds of the window -> its verdict."""
-
-    def put(judge: Callable[[float], Verdict]) -> None:
-        triggers = list(TRIGGERS)
-        triggers[1] = (lambda _aggregates, _context, now_s: judge(now_s), triggers[1][1])
-        monkeypatch.setattr("rollout.monitoring.triggers.TRIGGERS", tuple(triggers))
-
-    return put
-
-
-Decide = Callable[[Callable[[float], Verdict]], None]
-HOLDS = replace(UNDECIDED, state=State.HOLDING, undecided=False)
-
-
 @pytest.mark.parametrize(
     ("window_s", "decided_at_s", "judged_s"),
     [
@@ -496,7 +467,7 @@ HOLDS = replace(UNDECIDED, state=State.HOLDING, undecided=False)
 def test_an_undecided_window_goes_on_and_is_judged_again(
     decide: Decide, window_s: float, decided_at_s: float, judged_s: list[float]
 ) -> None:
-    window = Window()
+    window = Window(extends=True)
     decide(lambda now_s: HOLDS if now_s >= decided_at_s else UNDECIDED)
     watched = window.watch([connected()], window_s, context(Monitor(window_s=window_s)))
     assert [extension.at_s for extension in window.extensions] == judged_s
@@ -511,7 +482,7 @@ def test_an_undecided_window_goes_on_and_is_judged_again(
 
 
 def test_a_breach_ends_a_window_that_goes_on_at_once(decide: Decide) -> None:
-    window = Window()
+    window = Window(extends=True)
     decide(lambda now_s: UNDECIDED if now_s < 2000 else replace(UNDECIDED, state=State.BREACHED, undecided=False))
     watched = window.watch([scripted("metrics", 10.0, metrics(1))], 1800.0)
     assert (watched.watched_s, watched.extended_s) == (2000.0, 300.0)
@@ -520,7 +491,7 @@ def test_a_breach_ends_a_window_that_goes_on_at_once(decide: Decide) -> None:
 
 
 def test_a_stop_ends_a_window_that_goes_on_at_once(decide: Decide) -> None:
-    window = Window()
+    window = Window(extends=True)
     decide(lambda _: UNDECIDED)
     window.clock.later(1950.0, lambda: window.stop.set("SIGTERM"))
     watched = window.watch([connected()], 1800.0)
@@ -528,14 +499,14 @@ def test_a_stop_ends_a_window_that_goes_on_at_once(decide: Decide) -> None:
 
 
 def test_an_inconclusive_verdict_that_no_request_can_decide_ends_the_window(decide: Decide) -> None:
-    window = Window()
+    window = Window(extends=True)
     decide(lambda _: replace(UNDECIDED, undecided=False))
     assert window.watch([connected()], 1800.0).watched_s == 1800.0
     assert window.extensions == []
 
 
 def test_an_undecided_window_that_does_not_fit_its_change_window_ends(decide: Decide) -> None:
-    window = Window(state=WindowState(BEGINNING, Aggregates(["status"]), extends=False))
+    window = Window()
     decide(lambda _: UNDECIDED)
     assert window.watch([connected()], 1800.0).watched_s == 1800.0
     assert window.extensions == []
@@ -543,7 +514,7 @@ def test_an_undecided_window_that_does_not_fit_its_change_window_ends(decide: De
 
 def test_unwatched_time_leaves_less_for_an_undecided_verdict(decide: Decide) -> None:
     """All extensions together double the window."""
-    window = Window()
+    window = Window(extends=True)
     decide(lambda _: UNDECIDED)
     pause(window, 1.5, 33.0)
     watched = window.watch([connected(every_s=1.0)], 60.0, context(Monitor(window_s=60.0)))
@@ -555,7 +526,7 @@ def test_unwatched_time_leaves_less_for_an_undecided_verdict(decide: Decide) -> 
 
 def test_an_end_that_waited_for_a_poll_goes_on_from_there(decide: Decide) -> None:
     """Otherwise a window shorter than a pace would be judged again and again on the same samples."""
-    window = Window()
+    window = Window(extends=True)
     decide(lambda _: UNDECIDED)
     watched = window.watch([connected()], 5.0, start=lambda work: window.clock.later(8.0, work))
     assert [extension.at_s for extension in window.extensions] == pytest.approx([8.0, 8.0 + 5 / 6, 8.0 + 10 / 6])

@@ -4,5 +4,6 @@
 list: `asking` for what comes before a change, `deciding` and `exiting` for how a run ends, `keeping` for evidence that
 cannot be written, `owning` for who may write, `looking` for what is taken for the embedded gateway, `hiding` for
 secrets and controls, `refusing` for people's mistakes, `watching` for those who act when a runner is gone, `undoing`
-for what undoes, `telling` for what documents say, `judging` and `foreseeing` for what a window decides and can tell.
+for what undoes, `telling` for what documents say, `judging` and `foreseeing` for what a window decides and can tell,
+`streaming` for completions that are streamed.
 """

@@ -1,0 +1,38 @@
+"""The suite's own requests as streams: each that was timed, and whether it was slow."""
+
+from __future__ import annotations
+
+from rollout.monitoring.samples import SyntheticReading
+from tests.support.windows import history, own, own_failures, sample
+
+
+def test_each_request_is_a_poll_that_covers_the_time_since_the_one_before() -> None:
+    errors = history(*own([100.0] * 3, every_s=60.0), *own_failures(1, 180.0)).requests.errors
+    assert [(poll.seconds, poll.requests, poll.failures) for poll in errors.polls] == [
+        (0, 1, False),
+        (60, 1, False),
+        (60, 1, False),
+        (60, 1, True),
+    ]
+
+
+def test_a_request_is_slow_above_the_limit_and_not_at_it() -> None:
+    requests = history(*own([200.0, 200.1, 199.9])).requests
+    assert [poll.failures for poll in requests.slow(200.0).polls] == [False, True, False]
+
+
+def test_a_fast_failure_is_no_request_of_the_share_and_a_slow_one_is_a_slow_one() -> None:
+    unknown = sample("synthetic", 9, SyntheticReading(ok=False, latency_ms=None, reason="no route"))
+    seen = history(*own([100.0]), *own_failures(1, 1.0, 50.0), *own_failures(1, 2.0, 900.0), unknown)
+    window = seen.requests.slow(200.0).window
+    assert (window.requests, window.failures) == (2, 1)
+    assert seen.requests.errors.window.failures == 3
+
+
+def test_each_limit_has_a_stream_that_goes_on_with_the_requests_that_follow() -> None:
+    *before, last = own([100.0, 300.0, 500.0])
+    seen = history(*before)
+    assert [seen.requests.slow(ms).window.failures for ms in (200.0, 400.0)] == [1, 0]
+    seen.add(last)
+    assert [seen.requests.slow(ms).window.failures for ms in (200.0, 400.0)] == [2, 1]
+    assert len(seen.requests.slow(200.0).polls) == 3
