@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -181,9 +181,9 @@ def test_a_query_that_is_no_number_fails_before_the_change(
 
 
 class Served(dict[str, float]):
-    """Counters that grow with the time: of two models, of which the lesser one fails in more than half of its answers."""
+    """Counters that grow with the time: of two models, one of which is seldom asked and fails in most answers."""
 
-    RATES = {("small", "ok"): 300.0, ("large", "ok"): 6.0, ("large", "error"): 9.0}
+    RATES: ClassVar = {("small", "ok"): 300.0, ("large", "ok"): 6.0, ("large", "error"): 9.0}
 
     def __init__(self) -> None:
         super().__init__()

@@ -291,8 +291,8 @@ class Prometheus:
         found = [series for values in read for series in values]
         if found and not any(label in dict(series) for series in found):
             raise self._endpoint.error(
-                f"no series of {self._filled(self._source.requests, of)} has the label {label}, by which monitor.slices "
-                "divides; let the gateway export it, or name another label"
+                f"no series of {self._filled(self._source.requests, of)} has the label {label}, by which "
+                "monitor.slices divides; let the gateway export it, or name another label"
             )
 
     # Queries
