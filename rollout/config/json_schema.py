@@ -47,6 +47,7 @@ _RECORDS: Mapping[type[Schema], tuple[type, ...]] = {
     signals.ShareSignalSchema: (core_signals.SignalLimit,),
     signals.CostSignalSchema: (core_signals.SignalLimit,),
     signals.PromqlSignalSchema: (core_signals.PromqlSignal,),
+    signals.SlicesSchema: (core_signals.Slices,),
     signals.SignalsSchema: (core_signals.Signals,),
     sources.AlertmanagerSchema: (target.AlertmanagerSource,),
     change_windows.ChangeWindowSchema: (target.ChangeWindow,),

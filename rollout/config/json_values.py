@@ -142,6 +142,7 @@ VALUES: Mapping[Validator, Json] = {
     quantities.staleness: _DURATION,
     quantities.milliseconds: _DURATION,
     quantities.share: _PERCENT | {"exclusiveMaximum": 1, "description": "A share: `5%` or `0.05`."},
+    signal_values.label: _TEXT | {"pattern": r"^\s*[A-Za-z_][A-Za-z0-9_]*\s*$"},
     signal_values.level: {"type": "number", "minimum": 0},
     signal_values.expression: _TEXT | {"description": "An expression of PromQL whose result is one number."},
     quantities.judged_share: _PERCENT | {"exclusiveMaximum": 0.9, "description": "A share: `5%` or `0.05`."},

@@ -10,8 +10,14 @@ from rollout.core.target import Target
 
 
 def refuse_signals_without_source(layers: Sequence[Layer], planned: Monitor, target: Target) -> None:
-    """Refuse a signal that no source of the target can give."""
+    """Refuse a signal or a slice that no source of the target can give."""
     signals, prometheus = planned.signals, target.sources.prometheus
+    if planned.slices is not None and prometheus is None:
+        refuse_key(
+            layers,
+            "slices",
+            f"needs the labels of Prometheus, and target {target.name!r} has none; add `sources.prometheus` to it",
+        )
     if signals is None:
         return
     if signals.promql and prometheus is None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rollout.config.validators import InvalidValue, text
 from rollout.core import promql
 from rollout.core.units import shown
+
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def limit_or_factor(value: Any) -> Any:
@@ -32,6 +35,14 @@ def expression(value: Any) -> str:
         promql.check_expression(found)
     except ValueError as problem:
         raise InvalidValue(str(problem)) from None
+    return found
+
+
+def label(value: Any) -> str:
+    """Return the name of a label of Prometheus."""
+    found = text(value)
+    if not _LABEL.fullmatch(found):
+        raise InvalidValue(f"{shown(value)} is no label of Prometheus; write one such as model")
     return found
 
 

@@ -21,7 +21,7 @@ ABOUT = "/sandbox/about"
 """The path at which an embedded gateway describes itself."""
 
 _WHERE_IT_CAME_FROM = ("file", "source")
-_LATER_IN_A_MONITOR = ("synthetic", "baseline_requests", "signals")
+_LATER_IN_A_MONITOR = ("synthetic", "baseline_requests", "signals", "slices")
 _LATER_IN_LIMITS = ("error_rate_rise", "fallback_share", "unexpected_share")
 _LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s", "fallbacks_are_normal")
 

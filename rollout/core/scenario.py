@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.core.limits import Limits
-from rollout.core.signals import Signals
+from rollout.core.signals import Signals, Slices
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
@@ -255,6 +255,7 @@ class Monitor:
         baseline_requests: so many requests of the suite's own measure the baseline (PRE-5.4), at least `min_samples`;
             None sends `min_samples`.
         signals: what is watched besides the procedure's triggers (MON-5); None watches nothing else.
+        slices: the parts of users' requests that MON-2 looks at one by one, by a label of Prometheus; None: no parts.
     """
 
     window_s: float = 30 * MINUTE_S
@@ -281,6 +282,7 @@ class Monitor:
     synthetic: SyntheticPower | None = None
     baseline_requests: int | None = None
     signals: Signals | None = None
+    slices: Slices | None = None
 
     @property
     def in_turn(self) -> tuple[Probe, ...]:

@@ -41,6 +41,19 @@ class PromqlSignal:
 
 
 @dataclass(frozen=True, slots=True)
+class Slices:
+    """The parts of users' requests that MON-2 looks at one by one.
+
+    Attributes:
+        by: the label of the request counters whose values are the parts: ``model``.
+        judge: the values whose share of failures breaches by itself; the others are shown.
+    """
+
+    by: str
+    judge: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """The signals of a bake time; None where a signal is off.
 

@@ -22,6 +22,7 @@ from rollout.monitoring.sample_validation import validate_sample
 from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
 from rollout.monitoring.signal_samples import Levels
 from rollout.monitoring.signal_streams import SignalStreams
+from rollout.monitoring.slice_streams import SliceStreams
 from rollout.monitoring.unexpected_answers import UnexpectedAnswers
 from rollout.monitoring.users_requests import SlowUsers, UsersErrors
 
@@ -124,6 +125,7 @@ class Aggregates:
         counters: the gateway's counters.
         users: users' requests and failures, by these counters.
         both: the users' requests of the new provider beside those of the control group, during a canary.
+        slices: the requests of each value of a label, where their source has labels.
         histograms: the users' latencies, where their source has histograms.
         slow_users: the users' requests that are slower than a limit, by these histograms.
         percentiles: the gateway's own percentiles, where it has no histograms.
@@ -147,6 +149,7 @@ class Aggregates:
         self.counters = Counters()
         self.users = UsersErrors()
         self.both = ErrorsOfBoth()
+        self.slices = SliceStreams()
         self.histograms = Histograms()
         self.slow_users = SlowUsers(self.histograms)
         self.percentiles = PercentilePolls()
@@ -197,6 +200,7 @@ class Aggregates:
                 self.users.add(self.counters, self.requests, unwatched_s)
                 polled = self.users.stream.polls[-1]
                 self.both.add_treated(polled.requests, polled.failures)
+                self.slices.add(metrics.slices or {})
                 self.signals.add_metrics(at_s, metrics, polled.requests)
                 if metrics.histogram is not None:
                     self.slow_users.add(at_s, metrics.histogram, unwatched_s)

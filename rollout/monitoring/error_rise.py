@@ -19,6 +19,7 @@ from rollout.monitoring.samples import Baseline, Context
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import ShareTest
 from rollout.monitoring.share_tests import most_polls, source_alpha, trigger_alpha
+from rollout.monitoring.slices import judge_slices
 from rollout.monitoring.verdict import State, Verdict, share_interval
 
 NOTED_FACTOR = 2.0
@@ -52,7 +53,7 @@ class Compared:
 
 def judge_error_rate(aggregates: Aggregates, context: Context, now_s: float) -> Verdict:
     """Judge MON-2: the error rate is within its limit, and has not risen by more than the scenario accepts."""
-    verdict = judge_errors(aggregates, context, now_s)
+    verdict = judge_slices(judge_errors(aggregates, context, now_s), aggregates.slices, context)
     return judge_rise(verdict, aggregates.users.stream, aggregates.requests.errors, aggregates.both, context)
 
 

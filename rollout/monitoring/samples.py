@@ -259,6 +259,9 @@ def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
                 "age_s": reading.age_s or None,
                 "codes": dict(reading.errors_by_code) or None,
                 "usd": reading.total_usd or None,
+                "slices": None
+                if reading.slices is None
+                else {name: list(part) for name, part in reading.slices.items()},
             }
         case Levels():
             body = {"values": dict(reading.values)}
@@ -271,6 +274,10 @@ def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
         case _:
             body = {"abort" if source == SourceName.OPERATOR else "count": reading}
     return {key: value for key, value in body.items() if value is not None}
+
+
+def _as_lists(slices: Mapping[str, tuple[int, int]] | None) -> dict[str, list[int]] | None:
+    return None if slices is None else {name: list(part) for name, part in slices.items()}
 
 
 def _describe_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dict[str, Any]:
@@ -289,6 +296,7 @@ def _metrics(body: Mapping[str, Any]) -> Metrics:
         latency=Latency(p50_ms=None, p95_ms=body.get("p95_ms"), p99_ms=None, samples=body["samples"]),
         errors_by_code=body.get("codes", {}),
         total_usd=body.get("usd", 0.0),
+        slices={name: (part[0], part[1]) for name, part in body["slices"].items()} if "slices" in body else None,
         histogram=Histogram.from_record(body["buckets"]) if "buckets" in body else None,
         age_s=body.get("age_s", 0.0),
     )

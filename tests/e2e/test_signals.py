@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from rollout.journal.record import Kind
 from tests.monitoring.conftest import insist
-from tests.monitoring.servers import PrometheusServer
+from tests.monitoring.servers import Exporter, PrometheusServer
 from tests.support.liar import Reply, Visit, edited
 from tests.support.runs import Lab, Run
 
@@ -177,3 +178,67 @@ def test_a_query_that_is_no_number_fails_before_the_change(
         return
     assert ended.code == 1, ended.out
     assert says in ended.failed["PRE-2.5"]
+
+
+class Served(dict[str, float]):
+    """Counters that grow with the time: of two models, one of which is seldom asked and fails in most answers."""
+
+    RATES: ClassVar = {("small", "ok"): 300.0, ("large", "ok"): 6.0, ("large", "error"): 9.0}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = time.monotonic()
+
+    def items(self) -> Any:
+        """Return the counters now."""
+        took_s = time.monotonic() - self._began
+        return [
+            (f'req{{provider="{provider}",model="{model}",status="{status}"}}', int(took_s * rate))
+            for provider in ("ollama", "openai")
+            for (model, status), rate in self.RATES.items()
+            if provider == "openai" or status == "ok"
+        ]
+
+
+@pytest.fixture
+def sliced(lab: Lab, tmp_path: Path) -> Iterator[Lab]:
+    """The lab, whose users' numbers Prometheus has by their model."""
+    insist("prometheus")
+    exporter = Exporter()
+    exporter.lines = Served()
+    with PrometheusServer(tmp_path / "prometheus") as server:
+        server.scrape(gateway=exporter.address)
+        server.until('sum(req{provider="openai"}) > 100')
+        source = {"requests": 'req{provider="{provider}"}', "errors": 'req{provider="{provider}",status="error"}'}
+        lab.target["sources"] = {"prometheus": {"url": server.url, **source, "up": 'up{job="gateway"}'}}
+        lab.scenario["monitor"]["error_rate"] = "5%"
+        yield lab
+    exporter.close()
+
+
+def mon_2(ended: Run) -> dict[str, Any]:
+    [verdict] = [entry.body for entry in ended.record_entries(Kind.VERDICT) if entry.body["clause"] == "MON-2"]
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("judge", "code", "says"),
+    [
+        (["small", "large"], 10, "error rate of model large "),
+        (["small"], 0, "; worst model of 2: large, "),
+        (["other"], 10, "; no request of model other was seen, and the scenario judges it"),
+    ],
+    ids=["breaches", "is shown", "lacks data"],
+)
+def test_a_slice_by_model(sliced: Lab, judge: list[str], code: int, says: str) -> None:
+    sliced.scenario["monitor"]["slices"] = {"by": "model", "judge": judge}
+    ended = sliced.run()
+    assert ended.code == code, ended.out
+    assert says in mon_2(ended)["message"]
+
+
+def test_a_label_that_no_series_has_fails_before_the_change(sliced: Lab) -> None:
+    sliced.scenario["monitor"]["slices"] = {"by": "region"}
+    ended = sliced.run("-m", "precheck")
+    assert ended.code == 1, ended.out
+    assert "has the label region, by which monitor.slices divides" in ended.failed["PRE-2.5"]

@@ -6,6 +6,8 @@ from tests.mutants.mutant import Mutant, of
 
 BEHAVIOUR = "rollout/monitoring/behaviour.py"
 SHARES = "rollout/monitoring/behaviour_tests.py"
+SIGNALS, STREAMS = "rollout/monitoring/signals.py", "rollout/monitoring/signal_streams.py"
+RISE, SLICES = "rollout/monitoring/error_rise.py", "rollout/monitoring/slices.py"
 PAIRING = "rollout/monitoring/fallback_share.py"
 ANSWERS = "rollout/monitoring/unexpected_answers.py"
 PROBES = "rollout/monitoring/sources/synthetic.py"
@@ -82,6 +84,50 @@ MUTANTS: tuple[Mutant, ...] = (
                 "return unconfirmed is not None and",
                 "A prompt is asked for again at once, and once.",
             ),
+        ),
+    ),
+    *of(
+        SIGNALS,
+        "tests/monitoring/test_signals.py",
+        rows=(
+            ("min(latest) <= highest:", "max(latest) <= highest:", "A number breaches by three polls in a row."),
+            ("len(latest) < IN_A_ROW or", "", "Two polls above a limit are no breach."),
+            ("    if not values:", "    if False:", "A number that was not read is not judged."),
+            (
+                'lacks = "" if stream.window.requests else "no answer was a stream"',
+                'lacks = ""',
+                "Answers that are no streams have no time to a first token.",
+            ),
+            ("if context.counts_codes:", "if True:", "Prometheus counts no codes."),
+        ),
+    ),
+    *of(
+        STREAMS,
+        "tests/monitoring/test_signals.py",
+        rows=(
+            (
+                "newly = counted if counted < before",
+                "newly = 0 if counted < before",
+                "Codes that were reset count from zero.",
+            ),
+            ("own = min(newly, self.own)", "own = 0", "The suite's own failures are not the users'."),
+        ),
+    ),
+    *of(
+        RISE,
+        "tests/monitoring/test_error_rise.py",
+        rows=(
+            ("interval[0] > NOTED_FACTOR", "interval[1] > NOTED_FACTOR", "Only a certain rise is noted."),
+            ("if not any(each.requests for each in compared):", "if False:", "A rise from nothing is no pass."),
+            ("if context.control is not None:", "if False:", "A canary is compared with its control group."),
+        ),
+    ),
+    *of(
+        SLICES,
+        "tests/monitoring/test_slices.py",
+        rows=(
+            ("for value in slices.judge:", "for value in seen:", "A slice that is not listed is shown only."),
+            ("if missing and verdict", "if False and verdict", "A listed slice without a request is no pass."),
         ),
     ),
     *of(

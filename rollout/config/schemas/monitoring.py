@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, model_validator
 from rollout.config import probes as probe_rules
 from rollout.config import quantities, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.signals import SignalsSchema
+from rollout.config.schemas.signals import SignalsSchema, SlicesSchema
 from rollout.config.schemas.values import Count, JudgedShare, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
 
 
@@ -121,3 +121,4 @@ class MonitorSchema(Schema):
     synthetic: SyntheticPowerSchema | None = None
     baseline_requests: Count = None
     signals: Annotated[SignalsSchema | None, BeforeValidator(validators.require)] = None
+    slices: Annotated[SlicesSchema | None, BeforeValidator(validators.require)] = None

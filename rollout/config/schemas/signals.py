@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, model_validator
 
 from rollout.config import quantities, signal_values, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config.schemas.values import Texts
 
 Factor = Annotated[float | None, BeforeValidator(quantities.factor)]
 
@@ -64,6 +65,16 @@ class PromqlSignalSchema(CompleteSchema):
     def _has_one_limit(self) -> Self:
         signal_values.refuse_no_limit(self.explicit_values(), self.example)
         return self
+
+
+class SlicesSchema(CompleteSchema):
+    """``{by: model, judge: [gpt-4o]}``: parts of users' requests by a label of Prometheus (MON-2)."""
+
+    example = "{by: model, judge: [gpt-4o]}"
+    required_keys = ("by",)
+
+    by: Annotated[str, BeforeValidator(signal_values.label)] = ""
+    judge: Texts = None
 
 
 class SignalsSchema(Schema):

@@ -102,6 +102,7 @@ def observe_provider(
         redactor=rollout.redactor,
         since_s=since_s,
         memory=memory,
+        slice_by=None if rollout.scenario.monitor.slices is None else rollout.scenario.monitor.slices.by,
     )
 
 
@@ -117,6 +118,7 @@ def observing(
     redactor: Redactor,
     since_s: float = 0.0,
     memory: Mapping[str, Any] | None = None,
+    slice_by: str | None = None,
 ) -> Iterator[Observed]:
     """Open the target's sources for `of`, and close them at the end.
 
@@ -130,6 +132,7 @@ def observing(
         redactor: removes secrets from messages; the tokens are added to it.
         since_s: Prometheus' counters count from so many seconds before the first poll.
         memory: the result of `Observed.memory` at the end of an earlier call.
+        slice_by: the label by whose values Prometheus' requests are counted too.
 
     Raises:
         GatewayError: a file of the TLS settings cannot be used.
@@ -156,7 +159,7 @@ def observing(
         counters, alerts = None, None
         if prometheus is not None:
             server = stack.enter_context(closing(endpoint("Prometheus", prometheus)))
-            counters = Prometheus(prometheus, server, clock, since_s=since_s, memory=memory)
+            counters = Prometheus(prometheus, server, clock, since_s=since_s, memory=memory, slice_by=slice_by)
         if alertmanager is not None:
             alerts = Alertmanager(alertmanager, stack.enter_context(closing(endpoint("Alertmanager", alertmanager))))
         yield Observed(gateway, of, counters, alerts)
