@@ -20,12 +20,10 @@ class Requests:
 
     Attributes:
         answered: how many were answered.
-        unexpected: the first whose answer was unexpected, and the reason.
         errors: each request, and whether it failed.
     """
 
     answered: int = 0
-    unexpected: tuple[Sample, str] | None = None
     errors: ShareStream = field(default_factory=ShareStream)
     _watched_s: float | None = None
     _times: list[float] = field(default_factory=list)
@@ -64,8 +62,6 @@ class Requests:
         if reading.latency_ms is not None:
             insort(self._ok_ms if reading.ok else self._failed_ms, reading.latency_ms)
         self.answered += reading.ok
-        if reading.ok and reading.reason is not None and self.unexpected is None:
-            self.unexpected = (sample, reading.reason)
 
     def counted(self, from_s: float, to_s: float) -> tuple[int, int]:
         """Return how many the gateway has counted between two readings of its counters, and how many as failed.

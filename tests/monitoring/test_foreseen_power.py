@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from rollout.core.limits import Limits
 from rollout.core.policy import Policy
-from rollout.core.scenario import Canary, Limits, Monitor, ProviderChange, Scenario, Share, SyntheticPower
+from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share, SyntheticPower
 from rollout.monitoring.foreseen_power import ForeseenPower, UsersTraffic, foresee_power
 from rollout.monitoring.samples import Baseline
 from rollout.monitoring.verdict import percentile

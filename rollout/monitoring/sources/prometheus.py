@@ -19,6 +19,7 @@ from rollout.core import promql as selectors
 from rollout.core.clock import Clock
 from rollout.core.histogram import Histogram
 from rollout.core.scenario import ProviderChange
+from rollout.core.signals import PromqlSignal
 from rollout.core.target import PrometheusSource
 from rollout.gateway.responses import Metrics
 from rollout.monitoring.sources.counter_increases import (
@@ -31,6 +32,7 @@ from rollout.monitoring.sources.counter_increases import (
     shown,
 )
 from rollout.monitoring.sources.http_endpoint import Endpoint, Query
+from rollout.monitoring.sources.promql_levels import read_level
 
 STALE_AFTER_S = 180.0
 """Three scrapes at Prometheus' default interval of a minute."""
@@ -165,6 +167,14 @@ class Prometheus:
             "latencies": none if latencies is None else latencies.summary(),
             "newest sample": f"{poll.age_s:.1f} s old",
         }
+
+    def level(self, signal: PromqlSignal, of: ProviderChange) -> float:
+        """Return the number that a signal's expression gives now.
+
+        Raises:
+            SourceError: its result is not one finite number.
+        """
+        return read_level(self._endpoint, signal, of)
 
     def memory(self) -> dict[str, Any] | None:
         """Return what a later call needs to continue the counting, as JSON types; None without a poll."""

@@ -12,12 +12,14 @@ import pytest
 from rollout.cli.drill import live as live_drill
 from rollout.cli.drill import replayed
 from rollout.cli.drill.replayed import Drilled, breaches, judged
+from rollout.cli.drill.simulated import SimulatedClock
 from rollout.cli.main import main
 from rollout.cli.progress import Progress
 from rollout.core.errors import RolloutError
+from rollout.core.limits import Limits
 from rollout.core.policy import Policy
 from rollout.core.request import Request
-from rollout.core.scenario import Expectation, Limits, Monitor, Probe, ProviderChange, Scenario
+from rollout.core.scenario import Expectation, Monitor, Probe, ProviderChange, Scenario
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Sources, Target
 from rollout.monitoring import triggers
 from rollout.monitoring.verdict import State, Verdict
@@ -150,7 +152,7 @@ def test_a_trigger_that_fires_in_anothers_place_is_no_success(monkeypatch: pytes
 
 
 def test_the_drills_clock_stops_at_what_happens():
-    clock, seen = replayed._Clock(), []
+    clock, seen = SimulatedClock(), []
     clock.at(5.0, lambda: seen.append(clock.monotonic()))
     assert clock.wait(10.0)
     assert (seen, clock.monotonic()) == ([5.0], 10.0)
