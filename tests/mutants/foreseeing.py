@@ -90,7 +90,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A change near the end of a slow window may stay unseen, and the plan says so.",
             ),
             (
-                "len(SHARE_TRIGGERS) * policy.alpha",
+                "len(judged) * policy.alpha",
                 "policy.alpha",
                 "The plan states how often all triggers together breach falsely.",
             ),

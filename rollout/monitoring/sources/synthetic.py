@@ -18,6 +18,7 @@ from rollout.gateway.expectations import EMPTY, answered_by, is_from, unmet
 from rollout.gateway.responses import Completion
 from rollout.monitoring.answer_kinds import Unexpected
 from rollout.monitoring.samples import SyntheticReading
+from rollout.monitoring.share_test import fewest_requests
 
 
 class Chats(Protocol):
@@ -195,9 +196,10 @@ def _is_from_control(answer: Completion, canary: ProviderChange, control: Provid
 def promise(monitor: Monitor) -> str:
     """Return how many synthetic requests a window sends and what bounds their cost, in words (PRE-4.4)."""
     if not monitor.in_turn:
+        least = max(monitor.min_requests, fewest_requests(monitor.limits.error_rate))
         return (
             "off: no synthetic request is sent, not for the baseline either. Users decide alone; a window with fewer "
-            f"than {monitor.min_requests} of their requests is inconclusive, and the change is rolled back"
+            f"than {least} of their requests is inconclusive, and the change is rolled back"
         )
     tokens = max(probe.max_tokens for probe in monitor.in_turn)
     most, asked = f"{monitor.synthetic_at_most * tokens:,}", monitor.synthetic
