@@ -23,6 +23,7 @@ from rollout.config.urls import base_url, is_loopback
 from rollout.core.canary_stages import stages
 from rollout.core.canonical_json import canonical, to_json
 from rollout.core.errors import InvalidInput
+from rollout.core.limits import Limits
 from rollout.core.policy import Policy, StandardChange
 from rollout.core.request import Origin, Request, as_opened
 from rollout.core.scenario import (
@@ -32,7 +33,6 @@ from rollout.core.scenario import (
     Expectation,
     Impact,
     LimitChange,
-    Limits,
     Monitor,
     Operator,
     Probe,

@@ -162,9 +162,9 @@ def _left_out(breach: Injected, monitor: Monitor) -> str:
 
 
 def _agreeable(monitor: Monitor) -> Monitor:
-    """Return the monitor without what it expects of answers: the drill's answers would not satisfy it."""
+    """Return the monitor without signals and expectations of answers: the drill's gateway satisfies neither."""
     probes = None if monitor.probes is None else tuple(Probe(probe.prompt) for probe in monitor.probes)
-    return replace(monitor, expect=None, probes=probes)
+    return replace(monitor, expect=None, probes=probes, signals=None)
 
 
 def _control(change: ProviderChange, monitor: Monitor, users_per_s: float) -> Drilled:

@@ -20,6 +20,9 @@ from rollout.monitoring.verdict import percentile
 T = TypeVar("T")
 
 USERS_PER_S = 1.0
+FALLEN_BACK = 0.5
+"""The share of the requests that fall back to another provider: many of a few requests, as it takes."""
+
 HEALTHY_MS = 100.0
 RESERVOIR = 1000
 """The gateway's percentiles are of its last so many requests (deviation 2)."""
@@ -121,6 +124,7 @@ class SimulatedProvider:
     at_s: float
     _users: int = 0
     _requests: int = 0
+    _before: int = 0
     _failures: int = 0
     _failing: float = 0.0
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=RESERVOIR))
@@ -137,6 +141,7 @@ class SimulatedProvider:
     def _request(self) -> bool:
         """Count one request, and return whether it is answered: failures are spread evenly over the others."""
         self._requests += 1
+        self._before += self._state is HEALTHY
         self._failing += self._state.error_share
         # A share that adds up to a little less than one is one.
         if self._failing > 1 - 1e-9:
@@ -173,7 +178,8 @@ class SimulatedProvider:
     def governance(self) -> Governance:
         """Return the fallbacks."""
         self._poll(SourceName.FALLBACKS)
-        return Governance({}, {}, ({"id": "drill"},) if self._state.event == "fallback" else ())
+        fell_back = round(FALLEN_BACK * (self._requests - self._before)) if self._state.event == "fallback" else 0
+        return Governance({}, {}, tuple({"id": f"drill {number}"} for number in range(fell_back)))
 
     def chat(self, _: str, *, max_tokens: int = 16) -> Completion:
         """Answer a request of the suite's own."""
@@ -181,6 +187,10 @@ class SimulatedProvider:
             raise GatewayError("POST chat", "the drill lets it fail", status=502)
         model = "another-model" if self._state.event == "wrong model" else self.change.model
         return Completion("drill", model, self.change.provider, max_tokens, self._latencies[-1])
+
+    def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Answer a streamed request of the suite's own."""
+        return self.chat(prompt, max_tokens=max_tokens)
 
     def test_connection(self, _: str, /) -> ConnectionTest:  # noqa: PT019 - no test
         """Answer that the previous provider is connected."""
