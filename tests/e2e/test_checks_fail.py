@@ -264,6 +264,12 @@ def long_answers(lab: Lab) -> None:
     in_window(lambda lab: lab.liar.rule("/chat", edited(answered_at_length)))(lab)
 
 
+def slow_answers(lab: Lab) -> None:
+    # Seven slow requests of the suite's own are a breach, with a baseline of 19.
+    saying_of_the_window(window="12s", latency_factor=2, baseline_requests=19)(lab)
+    openai_breaks(latency_ms=700)(lab)
+
+
 def answered_at_length(body: Any) -> Any:
     choice = body["choices"][0]
     return {**body, "choices": [{**choice, "message": {**choice["message"], "content": "pong " * 100}}]}
@@ -636,14 +642,14 @@ ROWS = (
     Row(
         "MON-2",
         openai_breaks(error_share=1),
-        "is above 5 %",
+        "is above 20 %",
         settings={"users_per_s": 20, "alert_error_share": 1},
         **IN_WINDOW,
     ),
     Row(
         "MON-2",
         in_window(lied("/chat", throttled_by_openai)),
-        "of the suite's own requests) is above 5 %",
+        "of the suite's own requests) is above 20 %",
         case="a provider that is rate limiting",
         **IN_WINDOW,
     ),
@@ -655,7 +661,9 @@ ROWS = (
         case="too few users and no requests of the suite's own",
         **IN_WINDOW,
     ),
-    Row("MON-3", openai_breaks(latency_ms=1500), "ms over", settings={"users_per_s": 20}, **IN_WINDOW),
+    Row(
+        "MON-3", slow_answers, "of the suite's own requests took longer than", settings={"users_per_s": 20}, **IN_WINDOW
+    ),
     Row(
         "MON-4",
         in_window(lambda lab: lab.alert("DATA_LOSS", "openai")),

@@ -87,7 +87,7 @@ def in_the_window(bench: Bench, number: int) -> Any:
     """Begin a run that gets the signal in the middle of its window."""
     bench.scenario["monitor"]["window"] = "20s"
     children: list[Any] = []
-    bench.liar.rule("/openai/metrics", held(lambda: children[0].kill(number), passed_on()), nth=4)
+    bench.liar.rule("/openai/metrics", held(lambda: children[0].kill(number), passed_on()), nth=10)
     children.append(bench.begin())
     return children[0]
 
@@ -309,7 +309,7 @@ def test_distribution_is_off(bench: Bench, args: tuple[str, ...]):
 def test_a_signal_with_distribution_asked_for_rolls_back(bench: Bench, number: signal.Signals):
     bench.scenario["monitor"]["window"] = "20s"
     children: list[Any] = []
-    bench.liar.rule("/openai/metrics", held(lambda: children[0].kill(number), passed_on()), nth=4)
+    bench.liar.rule("/openai/metrics", held(lambda: children[0].kill(number), passed_on()), nth=10)
     children.append(bench.begin("-n", "2"))
     code = children[0].wait(60)
     assert code == 10
