@@ -155,7 +155,9 @@ def test_without_probes_and_without_users_no_verdict_on_requests_is_green() -> N
 
 def test_the_promise_says_how_many_how_long_and_what_follows_from_none() -> None:
     message = promise(Monitor())
-    assert message.startswith("30 in 1800 s, 2000 at most, each answer at most 16 tokens: 32,000 tokens")
+    assert message.startswith(
+        "30 in 1800 s, twice as many in a window that goes on, 2000 at most, each answer at most 16 tokens: 32,000 tokens"
+    )
     assert "off" in promise(Monitor(probes=()))
     assert "inconclusive" in promise(Monitor(probes=()))
 
