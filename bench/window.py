@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import io
+import math
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from unittest.mock import patch
 
 from bench.table import Row
 from rollout.context import RolloutContext
+from rollout.core.histogram import Histogram
 from rollout.core.scenario import Monitor, Scenario
 from rollout.gateway.responses import Metrics
 from rollout.journal.record import Kind
@@ -55,8 +57,10 @@ class Busy(FakeGateway):
         self._measured_at = measured_at
 
     def metrics(self, provider: str, /) -> Metrics:
-        """Return counters that rise."""
-        self.counters = metrics(self.counters.total_requests + USERS_PER_POLL)
+        """Return counters that rise, and a histogram: without one, only a longer window has requests enough."""
+        total = self.counters.total_requests + USERS_PER_POLL
+        histogram = Histogram.of({0.1: 0.9 * total, 0.2: total, math.inf: total})
+        self.counters = replace(metrics(total), histogram=histogram)
         return super().metrics(provider)
 
     def _answer(self, call: str, answer: Any) -> Any:

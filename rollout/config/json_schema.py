@@ -21,10 +21,21 @@ from pydantic_core import core_schema
 from rollout.config.former_keys import FORMER_KEYS
 from rollout.config.json_schema_files import NAMES, schema_path
 from rollout.config.json_values import Json, Validator, json_schema_of, lone_or_list
-from rollout.config.schemas import calls, change_windows, changes, monitoring, policies, scenarios, sources, targets
+from rollout.config.schemas import (
+    calls,
+    change_windows,
+    changes,
+    monitoring,
+    policies,
+    scenarios,
+    signals,
+    sources,
+    targets,
+)
 from rollout.config.schemas.base import Schema
 from rollout.config.validators import PROVIDER
-from rollout.core import policy, scenario, target
+from rollout.core import limits, policy, scenario, target
+from rollout.core import signals as core_signals
 
 _CHANGES = (changes.ActivationSchema, changes.EnvironmentSchema, changes.CostLimitSchema, changes.RateLimitSchema)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -32,6 +43,12 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _RECORDS: Mapping[type[Schema], tuple[type, ...]] = {
     calls.ActivationCallSchema: (target.OtherCall,),
     changes.ActivationSchema: (scenario.ProviderChange,),
+    signals.FirstTokenSchema: (core_signals.SignalLimit,),
+    signals.ShareSignalSchema: (core_signals.SignalLimit,),
+    signals.CostSignalSchema: (core_signals.SignalLimit,),
+    signals.PromqlSignalSchema: (core_signals.PromqlSignal,),
+    signals.SlicesSchema: (core_signals.Slices,),
+    signals.SignalsSchema: (core_signals.Signals,),
     sources.AlertmanagerSchema: (target.AlertmanagerSource,),
     change_windows.ChangeWindowSchema: (target.ChangeWindow,),
     calls.ChatCallSchema: (target.OtherCall,),
@@ -41,7 +58,7 @@ _RECORDS: Mapping[type[Schema], tuple[type, ...]] = {
     monitoring.ExpectSchema: (scenario.Expectation,),
     change_windows.FreezeSchema: (target.Freeze,),
     scenarios.ImpactSchema: (scenario.Impact,),
-    monitoring.MonitorSchema: (scenario.Monitor, scenario.Limits),
+    monitoring.MonitorSchema: (scenario.Monitor, limits.Limits),
     scenarios.OperatorSchema: (scenario.Operator,),
     policies.PolicySchema: (policy.Policy,),
     monitoring.ProbeSchema: (scenario.Probe,),

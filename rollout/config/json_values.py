@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rollout.config import commands, env_entries, probes, quantities, urls, validators
+from rollout.config import commands, env_entries, probes, quantities, signal_values, urls, validators
 from rollout.core.clauses import CLAUSES
 
 Json = dict[str, Any]
@@ -142,6 +142,9 @@ VALUES: Mapping[Validator, Json] = {
     quantities.staleness: _DURATION,
     quantities.milliseconds: _DURATION,
     quantities.share: _PERCENT | {"exclusiveMaximum": 1, "description": "A share: `5%` or `0.05`."},
+    signal_values.label: _TEXT | {"pattern": r"^\s*[A-Za-z_][A-Za-z0-9_]*\s*$"},
+    signal_values.level: {"type": "number", "minimum": 0},
+    signal_values.expression: _TEXT | {"description": "An expression of PromQL whose result is one number."},
     quantities.judged_share: _PERCENT | {"exclusiveMaximum": 0.9, "description": "A share: `5%` or `0.05`."},
     quantities.alpha: _PERCENT | {"maximum": 0.1, "description": "A probability: `0.01` or `1%`."},
     quantities.power: _PERCENT | {"minimum": 0.5, "maximum": 0.999, "description": "A probability: `0.9` or `90%`."},
@@ -170,6 +173,7 @@ _CONTAINERS: Mapping[Validator, Callable[[Json], Json]] = {
     validators.items: lambda inner: lone_or_list(inner["items"]),
     validators.strategy: lambda inner: {"anyOf": [{"const": "canary"}, inner]},
     validators.contact: lambda inner: {"anyOf": [_only(r"[^<>]*\S\s*<[^<>]+>"), inner]},
+    signal_values.limit_or_factor: lambda inner: {"anyOf": [{"type": ["number", "string"]}, inner]},
     quantities.on_no_data: lambda inner: {"anyOf": [{"enum": ["extend", "roll_back"]}, inner]},
     probes.expectation: lambda inner: {"anyOf": [_TEXT | {"type": "string"}, inner]},
     probes.in_turn: lambda inner: {"anyOf": [_OFF, *lone_or_list(inner["items"], least=1)["anyOf"]]},

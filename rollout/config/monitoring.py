@@ -50,13 +50,19 @@ def merge_layers(layers: Sequence[Layer]) -> Monitor:
             # `prompt` and `expect` of an earlier layer replace the list of a later one; `off` stays off.
             del given["probes"]
         given |= values
-    return build_record(Monitor, given | {"limits": given})
+    planned = build_record(Monitor, given | {"limits": given})
+    word = planned.on_no_data.get("metrics")
+    if planned.signals is not None and planned.signals.promql and word is not None:
+        # Both are numbers of Prometheus.
+        return replace(planned, on_no_data={"signals": word, **planned.on_no_data})
+    return planned
 
 
 def apply_policy(planned: Monitor, policy: Policy) -> Monitor:
     """Return the bake time with what the policy demands of every bake time."""
     if policy.on_no_data == ROLL_BACK:
-        return replace(planned, on_no_data=dict.fromkeys(SOURCES, ROLL_BACK))
+        sources = (*SOURCES, *(("signals",) if planned.signals is not None and planned.signals.promql else ()))
+        return replace(planned, on_no_data=dict.fromkeys(sources, ROLL_BACK))
     return planned
 
 

@@ -71,6 +71,8 @@ MONITOR: Mapping[str, Bound] = {
     ),
     "confirm_after": Bound(30 * _SECOND, "a provider that is down would keep its traffic for longer"),
     "p95": Bound(60_000.0, "no user waits for longer, so MON-3 could never fire", show=_latency),
+    "fallback_share": Bound(0.2, "users would have another provider than the change states", show=show_fraction),
+    "unexpected_share": Bound(0.2, "every fifth answer would be none", show=show_fraction),
     "min_requests": Bound(1_000, "users' requests would hardly ever decide about MON-2", show=_count),
     "min_samples": Bound(200, "MON-3 would have no data in most windows", show=_count),
     "dark_in_a_row": Bound(10, "a source that is unavailable would be waited for", show=_count),

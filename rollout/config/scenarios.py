@@ -15,6 +15,7 @@ from rollout.config.monitoring import Layer, apply_policy, merge_layers, refuse_
 from rollout.config.policy_rules import refuse_kinds, refuse_not_standard, refuse_odd_waivers
 from rollout.config.restarts import add_restart
 from rollout.config.schemas.scenarios import ScenarioSchema
+from rollout.config.signal_rules import refuse_signals_without_source
 from rollout.config.source import Place, Source
 from rollout.config.targets import ListedTarget
 from rollout.config.validation import fill_schema
@@ -95,6 +96,7 @@ def refuse_misfits(
         planned = replace(planned, window_s=max(planned.window_s, policy.window_at_least_s))
     waived = {waiver.clause for waiver in parsed.waivers or ()}
     refuse_loose(layers, planned, policy, waived=waived)
+    refuse_signals_without_source(layers, planned, listed.target)
     changes = _with_restarts(requested.changes, target)
     canary.refuse_odd_strategy(parsed, changes, source, target, policy, weights=listed.splits_traffic())
     may_be_embedded = listed.may_be_embedded()

@@ -136,3 +136,41 @@ def _filled(found: Matcher, values: Mapping[str, str]) -> Matcher:
     if found.operator in {"=~", "!~"}:
         values = {name: escaped(value) for name, value in values.items()}
     return replace(found, value=_PLACEHOLDER.sub(lambda match: values[match[1]], found.value))
+
+
+_BRACKETS = {")": "(", "]": "[", "}": "{"}
+_TOKEN = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)|["'`]|[()\[\]{}]""")
+_LITERAL = re.compile(r"""\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)\s*""")
+
+
+def check_expression(text: str) -> None:
+    """Check what the text alone tells of an expression: quotes, brackets, placeholders, and that it is one number.
+
+    Raises:
+        ValueError: the expression is refused; the message says how to mend it.
+    """
+    if _LITERAL.fullmatch(text):
+        raise ValueError("is a string, which is no number; write an expression such as `sum(llm_queue_depth)`")
+    open_: list[str] = []
+    for token in _TOKEN.findall(_PLACEHOLDER.sub("", text)):
+        if token in {'"', "'", "`"}:
+            raise ValueError(f"has a quote {token} that is not closed")
+        if token in _BRACKETS.values():
+            open_.append(token)
+        elif token in _BRACKETS and (not open_ or open_.pop() != _BRACKETS[token]):
+            raise ValueError(f"has a bracket {token} that closes none")
+    if open_:
+        raise ValueError(f"has a bracket {open_[-1]} that is not closed")
+    if text.rstrip().endswith("]"):
+        raise ValueError("is a range of samples, which is no number; put it into a function, such as `rate(…[5m])`")
+    fill_expression(text, {"provider": "provider", "model": "model"})
+
+
+def fill_expression(text: str, values: Mapping[str, str]) -> str:
+    """Return an expression with the placeholders in its matchers filled in; the other text stays as it is.
+
+    Raises:
+        ValueError: a matcher names a placeholder that there is not.
+    """
+    known = frozenset(values)
+    return _MATCHER.sub(lambda match: str(_filled(_known(_matcher(match), known), values)), text)

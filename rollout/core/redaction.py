@@ -51,6 +51,7 @@ _ASSIGNMENT = re.compile(_ANY_KEY + r"([^\s\"'\\,;&<>(){}\[\]]{4,}+)")
 _HEADERS = ("proxy-authorization", "authorization", "set-cookie", "cookie")
 _HEADER = re.compile(rf"\b({'|'.join(_HEADERS)})(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)([^\r\n\"'\\]+)", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_TIMES = frozenset({"first_token", "first_token_ms"})
 _TOKENS = (
     re.compile(r"(?<![A-Za-z0-9])sk-[\w-]{8,}"),
     re.compile(r"(?<![A-Za-z0-9])AIza[\w-]{10,}"),
@@ -227,7 +228,9 @@ class Redactor:
     def _under(self, name: str, value: Any) -> Any:
         # Fencing tokens are numbers, bearer tokens never are.
         number_of_a_token = isinstance(value, int) and name.casefold().endswith("token")
-        return _hidden(value) if is_secret_name(name) and not number_of_a_token else self.value(value)
+        # A time to the first token, and a limit for it, are numbers too; a text under that name may be a secret.
+        is_time = name in _TIMES and not isinstance(value, (str, bytes))
+        return _hidden(value) if is_secret_name(name) and not (number_of_a_token or is_time) else self.value(value)
 
 
 def knowing(env: Mapping[str, str]) -> Redactor:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rollout.core.canonical_json import by_field_name, sha256, to_json
+from rollout.core.limits import Limits
 from rollout.core.policy import Policy, usual
-from rollout.core.scenario import Scenario
+from rollout.core.scenario import Monitor, Scenario
 from rollout.core.target import Target
 
 EMBEDDED = "embedded"
@@ -20,8 +21,9 @@ ABOUT = "/sandbox/about"
 """The path at which an embedded gateway describes itself."""
 
 _WHERE_IT_CAME_FROM = ("file", "source")
-_LATER_IN_A_MONITOR = ("synthetic", "baseline_requests")
-_LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s")
+_LATER_IN_A_MONITOR = ("synthetic", "baseline_requests", "signals", "slices")
+_LATER_IN_LIMITS = ("error_rate_rise", "fallback_share", "unexpected_share")
+_LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s", "fallbacks_are_normal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +98,13 @@ class Request:
         startup_s = self.target.startup_s_of(None)
         found["changes"] = [_change(change, startup_s) for change in found["changes"]]
         found["rollback_to"] = _change(found["rollback_to"], startup_s)
-        monitor = found["monitor"]
-        found["monitor"] = {
-            key: value for key, value in monitor.items() if key not in _LATER_IN_A_MONITOR or value is not None
-        }
+        _leave_out(found["monitor"], _LATER_IN_A_MONITOR, to_json(Monitor()))
+        _leave_out(found["monitor"]["limits"], _LATER_IN_LIMITS, to_json(Limits()))
         return found
 
     def _target(self) -> dict[str, Any]:
         found: dict[str, Any] = to_json(self.target)
-        silent = to_json(Target(self.target.name, self.target.environment))
-        for key in _LATER_IN_A_TARGET:
-            if found[key] == silent[key]:
-                del found[key]
+        _leave_out(found, _LATER_IN_A_TARGET, to_json(Target(self.target.name, self.target.environment)))
         found["safe"] = _change(found["safe"], self.target.startup_s_of(None))
         return found
 
@@ -126,6 +123,13 @@ def as_opened(body: Mapping[str, Any]) -> Request:
     kept["policy"] = {**usual(kept["policy"].get("name", "")), **kept["policy"]}
     request: Request = _adapter().validate_python(kept)
     return request
+
+
+def _leave_out(found: dict[str, Any], keys: Iterable[str], silent: Mapping[str, Any]) -> None:
+    """Leave out of `found` each of the keys whose value is that of a file that does not state it."""
+    for key in keys:
+        if found[key] == silent[key]:
+            del found[key]
 
 
 def _change(change: Any, startup_s: float) -> Any:

@@ -11,6 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from rollout.core.limits import Limits
+from rollout.core.signals import Signals, Slices
+
 MINUTE_S = 60.0
 HOUR_S = 3600.0
 _FIRST_WORD = re.compile(r"\w+")
@@ -166,21 +169,6 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Where a trigger fires: strictly above, exactly at the limit is still acceptable.
-
-    Attributes:
-        error_rate: fraction 0-1 (MON-2).
-        latency_factor: times the baseline's P95 (MON-3).
-        p95_ms: an absolute P95 limit in place of a degraded baseline; None uses the factor.
-    """
-
-    error_rate: float = 0.05
-    latency_factor: float = 2.0
-    p95_ms: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Expectation:
     """What an answer must be, besides non-empty and by the expected provider and model (MON-5).
 
@@ -266,6 +254,8 @@ class Monitor:
             least those of `synthetic_every_s`; None sends those of `synthetic_every_s`.
         baseline_requests: so many requests of the suite's own measure the baseline (PRE-5.4), at least `min_samples`;
             None sends `min_samples`.
+        signals: what is watched besides the procedure's triggers (MON-5); None watches nothing else.
+        slices: the parts of users' requests that MON-2 looks at one by one, by a label of Prometheus; None: no parts.
     """
 
     window_s: float = 30 * MINUTE_S
@@ -291,6 +281,8 @@ class Monitor:
     on_no_data: Mapping[str, str] = field(default_factory=dict)
     synthetic: SyntheticPower | None = None
     baseline_requests: int | None = None
+    signals: Signals | None = None
+    slices: Slices | None = None
 
     @property
     def in_turn(self) -> tuple[Probe, ...]:

@@ -230,6 +230,8 @@ class Target:
         provider_key: the configuration key that holds the active provider.
         model_key: the configuration key that holds the active model.
         reported_as: provider -> name under which the gateway reports it active, where they differ.
+        fallbacks_are_normal: whether an answer by another provider or model counts as a fallback, a share with a limit,
+            and is no proof that the change is not in effect (MON-5).
         prove_way_back: whether APP-0.2 activates the current provider once more before the change.
         latency_bound_ms: a connection test or completion slower than this fails its check.
         windows: when changes are allowed; empty means at any time.
@@ -268,6 +270,7 @@ class Target:
     provider_key: str = "ACTIVE_PROVIDER"
     model_key: str = "LLM_MODEL_NAME"
     reported_as: Mapping[str, str] = field(default_factory=dict)
+    fallbacks_are_normal: bool = False
     prove_way_back: bool = True
     latency_bound_ms: float = 5000.0
     windows: tuple[ChangeWindow, ...] = ()

@@ -33,7 +33,8 @@ from rollout.gateway.host.log_file import LogFollower
 from rollout.journal.record import Kind
 from rollout.monitoring import baseline as measuring
 from rollout.monitoring.samples import Baseline
-from rollout.monitoring.sources.combined import observe_provider
+from rollout.monitoring.signals import describe_lacking
+from rollout.monitoring.sources.combined import observe_provider, promql_levels
 from rollout.monitoring.sources.synthetic import promise
 
 COMMAND_RUNS_S = 3.0
@@ -106,6 +107,8 @@ def sources(rollout: RolloutContext, backup: Outcome[Backup], before: Outcome[Tr
             "alerts (MON-4)": lambda: observed.alerts_sample("critical"),
             "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
         }
+        if levels := promql_levels(observed, rollout.scenario.monitor):
+            polls["signals (MON-5)"] = levels
         if target.log_command:
             polls["log (MON-5)"] = lambda: _command_runs(rollout)
         elif target.log_file is not None:
@@ -262,7 +265,15 @@ def measure(
     monitor, previous = rollout.scenario.monitor, backup.value.previous
     # As long as the window will be; the gateway's own counters begin with its start.
     with observe_provider(rollout, previous, since_s=max(monitor.window_s, monitor.short_span_s)) as observed:
-        measured = measuring.measure(observed, previous, monitor, rollout.clock, rollout.stop, target=rollout.target)
+        measured = measuring.measure(
+            observed,
+            previous,
+            monitor,
+            rollout.clock,
+            rollout.stop,
+            target=rollout.target,
+            levels=promql_levels(observed, monitor, relative=True),
+        )
     rollout.append(Kind.BASELINE, **measured.record())
     problems = []
     enough_users = measured.users_p95_ms is not None and measured.users_samples >= monitor.min_samples
@@ -283,6 +294,7 @@ def measure(
     p95_ms = measured.users_p95_ms if measured.users_p95_ms is not None else measured.synthetic_p95_ms
     limit_ms = monitor.limits.p95_ms or (None if p95_ms is None else monitor.limits.latency_factor * p95_ms)
     problems += _too_slow_already(rollout, staging, limit_ms)
+    problems += describe_lacking(monitor.signals, measured.signals)
     shown = "unknown" if limit_ms is None else f"{limit_ms:.1f} ms"
     return Measured(measured, shown, problems, foresee_with_baseline(rollout, backup, before, measured))
 

@@ -13,6 +13,7 @@ from rollout.core.target import Target
 from rollout.core.units import truncate
 from rollout.gateway.responses import Completion
 
+EMPTY = "the completion is empty"
 _LONGEST = 200
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
 
@@ -28,7 +29,7 @@ def answered_by(answer: Completion, expected: ProviderChange, target: Target) ->
     An answer that names no provider or no model is judged by what it names.
     """
     if not answer.content.strip():
-        return "the completion is empty"
+        return EMPTY
     names = {expected.provider.casefold(), target.reported_as.get(expected.provider, expected.provider).casefold()}
     if answer.provider is not None and answer.provider.casefold() not in names:
         return f"{answer.provider} answered instead of {expected.provider}"

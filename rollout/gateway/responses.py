@@ -131,7 +131,8 @@ class Metrics:
     """``GET …/metrics``: cumulative counters since the gateway was started (deviation 2).
 
     Where a target names Prometheus as the source, the counters begin at the first poll, and belong to the last scrape,
-    `age_s` seconds before the poll. `histogram` holds the latencies then; the gateway itself gives none.
+    `age_s` seconds before the poll. `histogram` holds the latencies then; the gateway itself gives none. `slices` holds
+    the value of a label -> requests and failures, where the scenario names a label.
     """
 
     total_requests: int
@@ -144,6 +145,7 @@ class Metrics:
     total_tokens: int = 0
     histogram: Histogram | None = None
     age_s: float = 0.0
+    slices: Mapping[str, tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

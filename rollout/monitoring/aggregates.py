@@ -6,15 +6,24 @@ stays cheap.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rollout.core.histogram import Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
+from rollout.monitoring.answer_kinds import Unexpected
 from rollout.monitoring.counters import Counters
+from rollout.monitoring.errors_of_both import ErrorsOfBoth
+from rollout.monitoring.fallback_share import FallbackShare
 from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.percentile_polls import PercentilePolls
-from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, validate_sample
+from rollout.monitoring.sample_validation import validate_sample
+from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
+from rollout.monitoring.signal_samples import Levels
+from rollout.monitoring.signal_streams import SignalStreams
+from rollout.monitoring.slice_streams import SliceStreams
+from rollout.monitoring.unexpected_answers import UnexpectedAnswers
 from rollout.monitoring.users_requests import SlowUsers, UsersErrors
 
 BAD_STATUS = frozenset({"offline", "degraded"})
@@ -115,12 +124,17 @@ class Aggregates:
         status: the provider's status.
         counters: the gateway's counters.
         users: users' requests and failures, by these counters.
+        both: the users' requests of the new provider beside those of the control group, during a canary.
+        slices: the requests of each value of a label, where their source has labels.
         histograms: the users' latencies, where their source has histograms.
         slow_users: the users' requests that are slower than a limit, by these histograms.
         percentiles: the gateway's own percentiles, where it has no histograms.
         requests: the synthetic requests; during a canary those of the new provider.
         control: the previous provider's counters, during a canary.
         control_requests: the synthetic requests of the previous provider, during a canary.
+        answers: the answers to the synthetic requests that are unexpected; during a canary those of the new provider.
+        fallback_share: the gateway's fallbacks, each with the requests that it is one of.
+        signals: what the scenario's signals are measured by.
         alerts: key -> the first sample that has the alert, and the alert; kept when it clears.
         fallbacks: the gateway's fallbacks.
         log_hit: the first matching log line.
@@ -134,10 +148,15 @@ class Aggregates:
         self.status = StatusRun()
         self.counters = Counters()
         self.users = UsersErrors()
+        self.both = ErrorsOfBoth()
+        self.slices = SliceStreams()
         self.histograms = Histograms()
         self.slow_users = SlowUsers(self.histograms)
         self.percentiles = PercentilePolls()
         self.requests = Requests()
+        self.answers = UnexpectedAnswers()
+        self.fallback_share = FallbackShare()
+        self.signals = SignalStreams()
         self.control = Counters()
         self.control_requests = Requests()
         self.alerts: dict[str, tuple[Sample, Alert]] = {}
@@ -175,21 +194,46 @@ class Aggregates:
                 at_s = max(0.0, sample.at_s - metrics.age_s)
                 if sample.source == SourceName.CONTROL:
                     self.control.add(at_s, metrics)
+                    self.both.add_control(self.control, self.control_requests)
                     return
                 self.counters.add(at_s, metrics, sample.took_s)
                 self.users.add(self.counters, self.requests, unwatched_s)
+                polled = self.users.stream.polls[-1]
+                self.both.add_treated(polled.requests, polled.failures)
+                self.slices.add(metrics.slices or {})
+                self.signals.add_metrics(at_s, metrics, polled.requests)
                 if metrics.histogram is not None:
                     self.slow_users.add(at_s, metrics.histogram, unwatched_s)
                 else:
                     self.percentiles.add(self.counters, metrics.latency)
             case SyntheticReading() as request:
-                (self.control_requests if request.control else self.requests).add(sample, request, unwatched_s)
+                self._read_request(sample, request, unwatched_s)
+            case Levels() as levels:
+                self.signals.add_levels(levels.values)
             case str(reason):
                 self.abort = self.abort or (sample, reason)
             case int(count):
                 self.fallbacks.add(count)
+                self._pair_fallbacks(sample)
             case tuple(parts):
                 self._read_list(sample, parts)
+
+    def _read_request(self, sample: Sample, request: SyntheticReading, unwatched_s: float) -> None:
+        if not request.control:
+            self.answers.add(sample, request)
+            self.signals.add_request(request)
+        if request.unexpected != Unexpected.RATE_LIMITED:
+            # A request that no provider has received is no failure of one.
+            (self.control_requests if request.control else self.requests).add(sample, request, unwatched_s)
+
+    def _pair_fallbacks(self, sample: Sample) -> None:
+        counted = self.counters.latest()
+        self.fallback_share.add(
+            sample.at_s,
+            fallbacks=self.fallbacks.risen - self.answers.fallbacks.window.failures,
+            requests=self.users.stream.window.requests,
+            counted_to_s=-math.inf if counted is None else counted.to_s,
+        )
 
     def _read_list(self, sample: Sample, parts: tuple[Alert, ...] | tuple[str, ...]) -> None:
         for part in parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -15,7 +15,9 @@ from rollout.core.errors import JournalError
 from rollout.gateway.responses import ConnectionTest
 from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Kind
+from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.data_quality import unwatched
+from rollout.monitoring.error_rise import describe_rise
 from rollout.monitoring.extension import Extension
 from rollout.monitoring.hold import HoldDecision
 from rollout.monitoring.live_view import View
@@ -90,6 +92,7 @@ def run_window(
             [
                 (Kind.PAUSE, pause_entry(watched, sources, recorder)),
                 *((Kind.VERDICT, _verdict_entry(verdict, watched, stage)) for verdict in watched.verdicts),
+                *_findings(watched, state.aggregates, known),
             ],
             spools=watched.breach is not None,
         )
@@ -97,6 +100,17 @@ def run_window(
             # The next stage starts from the memory of the sources.
             rollout.append(Kind.PAUSE, **pause_entry(replace(watched, left_s=later_s), sources, recorder))
         return watched
+
+
+def _findings(
+    watched: WindowResult, aggregates: Aggregates, known: Context
+) -> Iterator[tuple[Kind, Mapping[str, Any]]]:
+    """Yield what a window without a breach found nevertheless: a rise of the error rate within its limit."""
+    if watched.breach is not None or known.monitor.limits.error_rate_rise is not None:
+        return
+    note = describe_rise(aggregates.users.stream, aggregates.requests.errors, known)
+    if note:
+        yield Kind.FINDING, {"clause": "MON-2", "text": f"the error rate is within its limit, but {note}"}
 
 
 def _record(rollout: RolloutContext, parts: Sequence[tuple[Kind, Mapping[str, Any]]], *, spools: bool) -> None:

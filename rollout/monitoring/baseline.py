@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import cycle
 
@@ -11,6 +12,8 @@ from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.target import Target
 from rollout.gateway.responses import Metrics
 from rollout.monitoring.samples import Baseline, SyntheticReading, is_number
+from rollout.monitoring.signal_samples import RATE_LIMITED, TIMED_OUT, Levels, SignalBaseline, count_codes
+from rollout.monitoring.signal_streams import is_rate_limited, is_timed_out
 from rollout.monitoring.sources.registry import Watchable
 from rollout.monitoring.sources.synthetic import ask
 from rollout.monitoring.verdict import percentile
@@ -21,7 +24,14 @@ FAILURES_IN_A_ROW = 3
 
 
 def measure(
-    gateway: Watchable, provider: ProviderChange, monitor: Monitor, clock: Clock, stop: StopFlag, *, target: Target
+    gateway: Watchable,
+    provider: ProviderChange,
+    monitor: Monitor,
+    clock: Clock,
+    stop: StopFlag,
+    *,
+    target: Target,
+    levels: Callable[[], Levels] | None = None,
 ) -> Baseline:
     """Return the baseline of `provider`, the active one, from its users' numbers and from synthetic requests.
 
@@ -31,7 +41,7 @@ def measure(
 
     Raises:
         Interrupted: `stop` was set.
-        GatewayError: the gateway's rate limit does not let the requests through.
+        GatewayError: the gateway's rate limit does not let the requests through, or a PromQL signal has no number.
     """
     readings = _requests(gateway, provider, monitor, clock, stop, target)
     latencies = sorted(r.latency_ms for r in readings if _counts(r) and r.latency_ms is not None)
@@ -48,6 +58,25 @@ def measure(
         synthetic_failures=len(readings) - len(latencies),
         synthetic_latencies_ms=tuple(latencies),
         users_histogram=None if users is None else users.histogram,
+        signals=None if monitor.signals is None else _signals(readings, users, levels),
+    )
+
+
+def _signals(
+    readings: Sequence[SyntheticReading], users: Metrics | None, levels: Callable[[], Levels] | None
+) -> SignalBaseline:
+    first_tokens = sorted(r.first_token_ms for r in readings if r.first_token_ms is not None)
+    codes, requests = ({}, 0) if users is None else (users.errors_by_code, users.total_requests)
+    return SignalBaseline(
+        requests=len(readings),
+        rate_limited=sum(map(is_rate_limited, readings)),
+        timed_out=sum(map(is_timed_out, readings)),
+        first_token_ms=tuple(first_tokens),
+        users_requests=requests,
+        users_rate_limited=count_codes(RATE_LIMITED, codes),
+        users_timed_out=count_codes(TIMED_OUT, codes),
+        cost_per_1k=1000 * users.total_usd / requests if users is not None and requests and users.total_usd else None,
+        levels={} if levels is None else levels().values,
     )
 
 
@@ -61,7 +90,7 @@ def _requests(
     while len(readings) < monitor.planned_baseline and in_a_row < FAILURES_IN_A_ROW:
         if not clock.wait(PACE_S if readings else 0.0, stop):
             raise Interrupted(f"the baseline was not finished: {stop.reason}")
-        readings.append(ask(gateway, provider, next(probes), target, clock))
+        readings.append(ask(gateway, provider, next(probes), target, clock, signals=monitor.signals))
         in_a_row = 0 if _counts(readings[-1]) else in_a_row + 1
     return readings
 

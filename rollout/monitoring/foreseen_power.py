@@ -75,7 +75,7 @@ def foresee_power(
         usd_per_1k_tokens: the new provider's price; None where it is not known.
     """
     windows, price = planned_windows(scenario, policy, baseline), usd_per_1k_tokens
-    lines, unseen = [_describe_alpha(policy, len(windows)), f"users: {traffic.words}"], []
+    lines, unseen = [_describe_alpha(scenario, policy, len(windows)), f"users: {traffic.words}"], []
     for window in windows:
         errors = _Errors(window, None if traffic.a_second is None else window.users_requests(traffic.a_second))
         prefix = f"{window.name}: " if window.name else ""
@@ -172,13 +172,15 @@ class _Errors:
             yield f"below {least} requests a minute a change in the last third may stay unseen{unless}"
 
 
-def _describe_alpha(policy: Policy, windows: int) -> str:
-    together = f"{len(SHARE_TRIGGERS) * policy.alpha:.6g}"
-    names = f"{', '.join(SHARE_TRIGGERS[:-1])} and {SHARE_TRIGGERS[-1]}"
+def _describe_alpha(scenario: Scenario, policy: Policy, windows: int) -> str:
+    # The relative limit has an alpha of its own; the signals of MON-5 share its alpha.
+    rise = ("error_rate_rise",) if scenario.monitor.limits.error_rate_rise is not None else ()
+    judged = (*rise, *SHARE_TRIGGERS)
+    names = f"{', '.join(judged[:-1])} and {judged[-1]}"
     stages = ", all stages of the canary together" if windows > 1 else ""
     return (
         f"alpha {policy.alpha:g}: so often one trigger rolls back a change that is within its limit{stages}; "
-        f"{names}, judged by shares, together {together} at most"
+        f"{names}, judged by shares, together {len(judged) * policy.alpha:.6g} at most"
     )
 
 

@@ -26,7 +26,7 @@ class PollSchedule:
         late_s: the longest delay of this process for that poll: of its start, or while it is in flight.
         stood_still_s: the sum of the delays while it is in flight.
         delivered: a poll has returned.
-        confirming: the latest status was bad, and is read again before it counts.
+        confirming: the latest status or answer was bad, and is read or asked for again before it counts.
         on_time: of each of the latest ticks, whether its turn came within half the pace.
     """
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import partial
-from types import UnionType
 from typing import Any, TypeAlias
 
 from rollout.core.histogram import Histogram
@@ -19,9 +17,11 @@ from rollout.core.policy import ALPHA
 from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.units import truncate
 from rollout.gateway.responses import Alert, Connection, ConnectionTest, Latency, Metrics
+from rollout.monitoring.signal_samples import Levels, SignalBaseline
 
 LINES_KEPT = 5
 LINE_KEPT = 300
+_RARE = ("control", "unexpected", "timed_out")
 
 LATE_S = 0.5
 """A synthetic request for which this machine was late by more has a latency that is not the gateway's alone. A machine
@@ -40,6 +40,7 @@ class SourceName(StrEnum):
     OPERATOR = "operator"
     ROLLBACK = "way_back"
     CONTROL = "control"
+    SIGNALS = "signals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,10 @@ class SyntheticReading:
         reason: why it failed, or, if `ok`, why the answer is unexpected (MON-5); None for an expected answer.
         status: the HTTP status of a failed request; None if none came, so that the gateway may not have counted it.
         control: during a canary, the previous provider answered this request, so it does not count for the new one.
+        unexpected: one of `rollout.monitoring.answer_kinds.Unexpected` where the result is unexpected and no proof by
+            itself; None otherwise, and in journals of earlier versions.
+        first_token_ms: the time to the first token; None where the answer is no stream.
+        timed_out: it failed at the suite's own deadline.
     """
 
     ok: bool
@@ -63,10 +68,13 @@ class SyntheticReading:
     reason: str | None = None
     status: int | None = None
     control: bool = False
+    unexpected: str | None = None
+    first_token_ms: float | None = None
+    timed_out: bool = False
 
 
 Reading: TypeAlias = (
-    Connection | Metrics | tuple[Alert, ...] | tuple[str, ...] | int | SyntheticReading | str | ConnectionTest
+    Connection | Metrics | Levels | tuple[Alert, ...] | tuple[str, ...] | int | SyntheticReading | str | ConnectionTest
 )
 
 
@@ -147,6 +155,7 @@ class Baseline:
         synthetic_failures: how many synthetic requests failed.
         synthetic_latencies_ms: the latencies of that P95, ascending; empty in journals of earlier versions.
         users_histogram: the users' latencies, where their source has a histogram.
+        signals: the scenario's signals; None where it names none.
     """
 
     provider: str
@@ -159,6 +168,7 @@ class Baseline:
     synthetic_failures: int = 0
     synthetic_latencies_ms: tuple[float, ...] = ()
     users_histogram: Histogram | None = None
+    signals: SignalBaseline | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the baseline as a dict of JSON types, for the journal."""
@@ -173,10 +183,11 @@ class Baseline:
     def from_record(cls, record: Mapping[str, Any]) -> Baseline:
         """Return the baseline of a `record`; other keys, such as those that the journal adds, are ignored."""
         known = {key: record[key] for key in cls.__dataclass_fields__ if key in record}
-        buckets = known.pop("users_histogram", None)
+        buckets, signals = known.pop("users_histogram", None), known.pop("signals", None)
         return cls(
             **known | {"synthetic_latencies_ms": tuple(known.get("synthetic_latencies_ms", ()))},
             users_histogram=None if buckets is None else Histogram.from_record(buckets),
+            signals=None if signals is None else SignalBaseline.from_record(signals),
         )
 
 
@@ -200,6 +211,8 @@ class Context:
         stages: among how many windows the rollout divides `alpha`: the stages of a canary.
         share: the part of the requests that the new provider gets, above 0 and up to 1.
         control_latencies_ms: the latencies of the control group's synthetic requests in the stage before, ascending.
+        fallbacks_are_normal: whether an answer by another provider is a fallback, and no proof (MON-5).
+        counts_codes: whether the source of users' numbers counts failures by code, and costs: the gateway's own does.
     """
 
     change: ProviderChange
@@ -217,6 +230,8 @@ class Context:
     stages: int = 1
     share: float = 1.0
     control_latencies_ms: tuple[float, ...] = ()
+    fallbacks_are_normal: bool = False
+    counts_codes: bool = True
 
     @property
     def lasts_s(self) -> float:
@@ -227,14 +242,6 @@ class Context:
 def is_number(value: object) -> bool:
     """Return whether `value` is a finite number, at least 0."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-
-
-def validate_sample(sample: Sample) -> Sample:
-    """Return the sample, or a failed poll in its place if its reading is not what the source promises."""
-    if sample.error is not None:
-        return sample if sample.reading is None else replace(sample, reading=None)
-    fault = _FAULTS[sample.source](sample.reading) if sample.source in _FAULTS else "there is no such source"
-    return sample if fault is None else replace(sample, reading=None, error=f"{sample.source}: {fault}")
 
 
 def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
@@ -250,9 +257,16 @@ def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
                 "samples": reading.latency.samples,
                 "buckets": None if reading.histogram is None else reading.histogram.record(),
                 "age_s": reading.age_s or None,
+                "codes": dict(reading.errors_by_code) or None,
+                "usd": reading.total_usd or None,
+                "slices": None
+                if reading.slices is None
+                else {name: list(part) for name, part in reading.slices.items()},
             }
+        case Levels():
+            body = {"values": dict(reading.values)}
         case SyntheticReading():
-            body = {key: value for key, value in asdict(reading).items() if key != "control" or value}
+            body = {key: value for key, value in asdict(reading).items() if key not in _RARE or value}
         case ConnectionTest():
             body = {"succeeded": reading.succeeded, "message": reading.message}
         case tuple():
@@ -262,69 +276,14 @@ def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
     return {key: value for key, value in body.items() if value is not None}
 
 
+def _as_lists(slices: Mapping[str, tuple[int, int]] | None) -> dict[str, list[int]] | None:
+    return None if slices is None else {name: list(part) for name, part in slices.items()}
+
+
 def _describe_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dict[str, Any]:
     if source == SourceName.ALERTS:
         return {"alerts": [{"key": part.key, **asdict(part)} for part in reading if isinstance(part, Alert)]}
     return {"matching": len(reading), "lines": [truncate(str(line), LINE_KEPT) for line in reading[:LINES_KEPT]]}
-
-
-def _status_fault(reading: object) -> str | None:
-    return None if isinstance(reading, Connection) and isinstance(reading.status, str) else "the answer has no status"
-
-
-def _metrics_fault(reading: object) -> str | None:
-    if not isinstance(reading, Metrics):
-        return "the answer has no metrics"
-    counters = {
-        "total_requests": reading.total_requests,
-        "failed_requests": reading.failed_requests,
-        "latency.samples": reading.latency.samples,
-        "latency.p95_ms": 0.0 if reading.latency.p95_ms is None else reading.latency.p95_ms,
-    }
-    for name, value in counters.items():
-        if not is_number(value):
-            return f"{name} is {value!r}, not a number from 0 up"
-    if reading.failed_requests > reading.total_requests:
-        return f"{reading.failed_requests} of {reading.total_requests} requests failed, which cannot be"
-    return None
-
-
-def _fallbacks_fault(reading: object) -> str | None:
-    return None if isinstance(reading, int) and is_number(reading) else f"{reading!r} is not a count"
-
-
-def _synthetic_fault(reading: object) -> str | None:
-    if reading is None:
-        # The cap is reached and no request was sent: the source is not unavailable.
-        return None
-    if not isinstance(reading, SyntheticReading) or not isinstance(reading.ok, bool):
-        return "the poll returned no answer"
-    if reading.latency_ms is None:
-        return "the request was not timed" if reading.ok else None
-    return None if is_number(reading.latency_ms) else f"a latency of {reading.latency_ms!r} ms cannot be"
-
-
-def _fault_unless(kind: type | UnionType, fault: str, reading: object) -> str | None:
-    """Return the fault, None if the reading is of that type."""
-    return None if isinstance(reading, kind) else fault
-
-
-def _fault_unless_all(kind: type, fault: str, reading: object) -> str | None:
-    """Return the fault, None if the reading is a tuple whose parts are of that type."""
-    return None if isinstance(reading, tuple) and all(isinstance(part, kind) for part in reading) else fault
-
-
-_FAULTS: Mapping[str, Callable[[object], str | None]] = {
-    SourceName.STATUS: _status_fault,
-    SourceName.METRICS: _metrics_fault,
-    SourceName.ALERTS: partial(_fault_unless_all, Alert, "the answer is not a list of alerts"),
-    SourceName.FALLBACKS: _fallbacks_fault,
-    SourceName.LOG: partial(_fault_unless_all, str, "the poll returned no lines"),
-    SourceName.SYNTHETIC: _synthetic_fault,
-    SourceName.OPERATOR: partial(_fault_unless, str | None, "the poll returned no reason"),
-    SourceName.ROLLBACK: partial(_fault_unless, ConnectionTest, "the answer has no verdict"),
-    SourceName.CONTROL: _metrics_fault,
-}
 
 
 def _metrics(body: Mapping[str, Any]) -> Metrics:
@@ -335,7 +294,9 @@ def _metrics(body: Mapping[str, Any]) -> Metrics:
         failed_requests=failed,
         error_rate=failed / total if total else 0.0,
         latency=Latency(p50_ms=None, p95_ms=body.get("p95_ms"), p99_ms=None, samples=body["samples"]),
-        errors_by_code={},
+        errors_by_code=body.get("codes", {}),
+        total_usd=body.get("usd", 0.0),
+        slices={name: (part[0], part[1]) for name, part in body["slices"].items()} if "slices" in body else None,
         histogram=Histogram.from_record(body["buckets"]) if "buckets" in body else None,
         age_s=body.get("age_s", 0.0),
     )
@@ -371,4 +332,5 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Reading | None]] = {
     SourceName.OPERATOR: lambda body: body.get("abort"),
     SourceName.ROLLBACK: _read_connection_test,
     SourceName.CONTROL: _metrics,
+    SourceName.SIGNALS: lambda body: Levels(body["values"]),
 }

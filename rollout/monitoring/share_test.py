@@ -113,6 +113,7 @@ class ShareEvidence:
     _since_start: list[float] = field(init=False, repr=False)
     _since_change: list[float] = field(init=False, repr=False)
     _gross: list[float] = field(init=False, repr=False)
+    _decides: float | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Begin without evidence."""
@@ -135,6 +136,7 @@ class ShareEvidence:
             return
         self.requests += requests
         self.failures += failures
+        self._decides = None
         steps = [min(CAP, step) for step in log_ratios(self._weights, requests, failures)]
         self._since_start = [before + step for before, step in zip(self._since_start, steps, strict=True)]
         self._since_change = restart(self._since_change, steps)
@@ -154,7 +156,10 @@ class ShareEvidence:
     @property
     def log_evidence(self) -> float:
         """Return ln of the evidence that decides, the larger of the two; minus infinity if nothing can be judged."""
-        return max(self.log_limit_evidence, self.log_gross_evidence)
+        # Every sample of any source asks for it, and only this stream's polls change it.
+        if self._decides is None:
+            self._decides = max(self.log_limit_evidence, self.log_gross_evidence)
+        return self._decides
 
     @property
     def log10_evidence(self) -> float:

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 from rollout.gateway.responses import Alert, Connection
 from rollout.monitoring.aggregates import GOOD_STATUS, Aggregates
+from rollout.monitoring.behaviour import BEHAVIOUR, judge_behaviour
 from rollout.monitoring.data_quality import judge_data
-from rollout.monitoring.error_rate import judge_errors
+from rollout.monitoring.error_rise import judge_error_rate
 from rollout.monitoring.latency import judge_latency
-from rollout.monitoring.samples import Context, Sample, SourceName
-from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _at, _no_data, show_span
+from rollout.monitoring.samples import Context, SourceName
+from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _no_data
 
 # Two polls a second apart are never exactly a second apart.
 TOLERANCE = 0.9
@@ -88,64 +89,12 @@ def _trips(alert: Alert, context: Context) -> bool:
     return context.monitor.alerts != "related" or provider in {new, previous, ""}
 
 
-def judge_behaviour(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
-    """Judge MON-5: no source reports unexpected behaviour; it holds once each of its sources has a good poll."""
-    reads = [name for name in _BEHAVIOUR if name in aggregates.polls]
-    hit = _unexpected(aggregates, context)
-    if hit is not None:
-        source, sample, text = hit
-        return Verdict("MON-5", State.BREACHED, text, NONE, 1, source, "the window", sample.at, text)
-    missing = [name for name in reads if aggregates.good(name) is None]
-    # A failed request counts for MON-2; for MON-5 it is no answer that could be judged.
-    answered = aggregates.requests.answered + aggregates.control_requests.answered
-    if SourceName.SYNTHETIC in reads and SourceName.SYNTHETIC not in missing and not answered:
-        missing.append(SourceName.SYNTHETIC)
-    sources = ", ".join(reads)
-    if not reads or len(missing) == len(reads):
-        return _no_data("MON-5", sources, NONE, "none of the sources that would report something was seen")
-    seen = sum(aggregates.polls[name].succeeded for name in reads)
-    state, message = State.HOLDING, f"nothing unexpected in {seen} looks at {sources}{_log_unread(context)}"
-    if missing:
-        state = State.INCONCLUSIVE
-        message = f"nothing unexpected, but not seen once: {', '.join(missing)}{_log_unread(context)}"
-    return Verdict("MON-5", state, NONE, NONE, seen, sources, "the window", _at(aggregates, *reads), message)
-
-
-def _log_unread(context: Context) -> str:
-    """Return in which gaps of the window the log was not read, in words; empty without a gap."""
-    gaps = ", ".join(show_span(from_s) for from_s in context.log_unread_from_s)
-    return f"; not seen: what was logged from {gaps} of the window on, until the next call" if gaps else ""
-
-
-def _unexpected(aggregates: Aggregates, context: Context) -> tuple[str, Sample, str] | None:
-    if aggregates.abort is not None:
-        return SourceName.OPERATOR, aggregates.abort[0], f"the operator asks for an abort: {aggregates.abort[1]}"
-    if aggregates.log_hit is not None:
-        sample, line = aggregates.log_hit
-        return SourceName.LOG, sample, f"the log has {aggregates.log_hits} line(s) that match the error pattern: {line}"
-    fallbacks, good = aggregates.fallbacks, aggregates.good(SourceName.FALLBACKS)
-    if fallbacks.first is not None and good is not None:
-        risen = max(0, fallbacks.first - context.fallbacks_before) + fallbacks.risen
-        if risen > 0:
-            return (
-                SourceName.FALLBACKS,
-                good,
-                f"the gateway fell back {risen} time(s) to another provider since the change",
-            )
-    if aggregates.requests.unexpected is not None:
-        sample, what = aggregates.requests.unexpected
-        return SourceName.SYNTHETIC, sample, f"a request of the suite's own: {what}"
-    return None
-
-
-_BEHAVIOUR = (SourceName.OPERATOR, SourceName.LOG, SourceName.FALLBACKS, SourceName.SYNTHETIC)
-
 TRIGGERS: tuple[tuple[Judge, frozenset[str]], ...] = (
     (judge_status, frozenset({SourceName.STATUS})),
-    (judge_errors, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
+    (judge_error_rate, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
     (judge_latency, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
     (judge_alerts, frozenset({SourceName.ALERTS})),
-    (judge_behaviour, frozenset(_BEHAVIOUR)),
+    (judge_behaviour, frozenset({*BEHAVIOUR, SourceName.METRICS, SourceName.SIGNALS})),
     # Without a source named, it reads all.
     (judge_data, frozenset()),
 )

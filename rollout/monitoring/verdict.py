@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from rollout.monitoring.aggregates import Aggregates
@@ -100,6 +101,7 @@ def show_span(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for unit, count in counts.items() if count) or "0 s"
 
 
+@lru_cache(maxsize=16)
 def share_interval(counted: Counted) -> tuple[float, float] | None:
     """Return the 95 % confidence sequence of a share, None without a request; rounded as it is journalled."""
     if not counted.requests:

@@ -22,6 +22,7 @@ from rollout.core.scenario import AT_MOST
 from rollout.core.units import truncate
 from rollout.gateway.responses import Connection
 from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
+from rollout.monitoring.behaviour import is_to_confirm
 from rollout.monitoring.data_quality import AS_LONG_AGAIN, NOT_JUDGED, extended, unwatched
 from rollout.monitoring.extension import Extension, again_s, describe_undecided
 from rollout.monitoring.poll_schedule import NOISE_S, PollSchedule
@@ -339,6 +340,10 @@ class _Window:
             schedule.confirming = _is_bad(sample)
             if schedule.confirming:
                 schedule.due_s = min(schedule.due_s, now_s + self.context.monitor.confirm_after_s)
+        elif schedule.source.name == SourceName.SYNTHETIC:
+            schedule.confirming = is_to_confirm(self.aggregates, self.context, sample)
+            if schedule.confirming:
+                schedule.due_s = min(schedule.due_s, now_s)
         self.verdicts = judge_again(self.verdicts, schedule.source.name, self.aggregates, self.context, now_s)
         self.on_verdicts(self.verdicts, now_s)
         if sample.error is not None:

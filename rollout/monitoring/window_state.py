@@ -38,7 +38,7 @@ def trigger_context(
     Raises:
         NotCleared: the journal holds no backup.
     """
-    previous = recorded(record.backup).previous
+    previous, target = recorded(record.backup).previous, record.opened.get("target", {})
     context = Context(
         change=scenario.activation or previous,
         previous=previous,
@@ -55,6 +55,8 @@ def trigger_context(
         stages=1 if stage is None else len(stages(scenario)),
         share=1.0 if stage is None else stage.share,
         control_latencies_ms=tuple((record.window or {}).get("control_ms", ()) if control_ms is None else control_ms),
+        fallbacks_are_normal=bool(target.get("fallbacks_are_normal")),
+        counts_codes=(target.get("sources") or {}).get("prometheus") is None,
     )
     return raise_pace(context)
 

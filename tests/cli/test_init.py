@@ -278,7 +278,7 @@ def test_the_pipelines_commands_are_those_of_the_documents(ci: str, init: Init, 
         commands = [*job["script"], *job["after_script"]]
         assert found["variables"]["SCENARIO"]["value"] == SCENARIO
         assert job["resource_group"] == "gateway-gateway"
-        assert job["variables"] == {"RUNNER_SCRIPT_TIMEOUT": "50m", "RUNNER_AFTER_SCRIPT_TIMEOUT": "6m"}
+        assert job["variables"] == {"RUNNER_SCRIPT_TIMEOUT": "80m", "RUNNER_AFTER_SCRIPT_TIMEOUT": "6m"}
         assert job["allow_failure"] == {"exit_codes": [13]}
         assert job["artifacts"] == {
             "when": "always",

@@ -57,7 +57,8 @@ def test_a_staging_gateway_has_the_digest_of_the_former_code_under_either_key(tm
 
 
 def test_the_journal_keeps_a_staging_gateway_as_the_former_code_did(tmp_path: Path):
-    assert to_json(loaded(tmp_path, TODAY).target) == OPENED["target"]
+    target = to_json(loaded(tmp_path, TODAY).target)
+    assert {key: target[key] for key in OPENED["target"]} == OPENED["target"]
     assert OPENED["target"]["twin"] == "https://staging.example.com"
 
 

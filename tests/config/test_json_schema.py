@@ -51,6 +51,7 @@ LEFT_TO_LOADING = {
     *("scenario/canary-shorter-than-policy", "scenario/canary-too-long", "scenario/canary-without-weights"),
     *("scenario/class-standard-in-production", "scenario/high-risk-at-once", "scenario/looser-than-production"),
     *("scenario/out-of-bounds", "scenario/sandbox-elsewhere", "scenario/target-unknown", "scenario/window-too-short"),
+    *("scenario/fallbacks-above-bounds", "scenario/signals-without-source"),
     *("target/environment-unknown", "target/out-of-bounds"),
     *("policy/out-of-bounds", "policy/production-loosened", "policy/redact-the-scenario"),
 }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.core.promql import escaped, matcher, parse, quoted
+from rollout.core.promql import check_expression, escaped, fill_expression, matcher, parse, quoted
 
 VALUES = {"provider": "openai", "model": 'g"p\\t.4o'}
 
@@ -69,3 +69,35 @@ def test_a_matcher_is_read_and_written() -> None:
     assert str(matcher("severity='critical'")) == 'severity="critical"'
     with pytest.raises(ValueError, match="is no matcher"):
         matcher("severity=critical")
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("3", "3"),
+        ("sum(rate(a{p='{provider}'}[1m])) or vector(0)", 'sum(rate(a{p="openai"}[1m])) or vector(0)'),
+        ('max by (x) (a{m=~"{model}"}) / 2', 'max by (x) (a{m=~"g\\"p\\\\\\\\t\\\\.4o"}) / 2'),
+        ('label_replace(a, "b", "$1)", "c", "(.*)")', 'label_replace(a, "b", "$1)", "c", "(.*)")'),
+    ],
+)
+def test_expressions_are_filled_in_and_left_as_they_are(text: str, filled: str) -> None:
+    check_expression(text)
+    assert fill_expression(text, VALUES) == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('"text"', "is a string"),
+        ("'a}'", "is a string"),
+        ('sum(a{b="c})', 'has a quote " that is not closed'),
+        ("sum(a", "has a bracket ( that is not closed"),
+        ("sum(a))", "has a bracket ) that closes none"),
+        ("sum(a]", "has a bracket ] that closes none"),
+        ("a[5m] ", "is a range of samples"),
+        ('a{b="{prvider}"}', "has a placeholder {prvider} that there is not"),
+    ],
+)
+def test_an_expression_that_is_no_number_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        check_expression(text)

@@ -381,3 +381,9 @@ def test_what_a_redactor_remembers_is_bounded():
     redactor.text("x" * (LONGEST_REMEMBERED + 1))
     assert len(redactor._redacted) <= MOST_REMEMBERED
     assert all(len(text) <= LONGEST_REMEMBERED for text in redactor._redacted)
+
+
+def test_a_time_to_the_first_token_is_no_token_and_a_text_under_its_name_is_hidden():
+    shown = {"first_token": {"limit": 800.0}, "first_token_ms": [1.5, 2.0]}
+    assert Redactor().value(shown) == shown
+    assert Redactor().value({"first_token": "hunter2hunter2"}) == {"first_token": "[redacted]"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -266,6 +267,15 @@ def long_answers(lab: Lab) -> None:
 def answered_at_length(body: Any) -> Any:
     choice = body["choices"][0]
     return {**body, "choices": [{**choice, "message": {**choice["message"], "content": "pong " * 100}}]}
+
+
+def half_fall_back() -> Callable[[Any], Any]:
+    """Let the status list ten more fallbacks a second from now on."""
+    began = time.monotonic()
+    return lambda body: {
+        **body,
+        "recent_fallbacks": [{"id": number} for number in range(int(10 * (time.monotonic() - began)))],
+    }
 
 
 def openai_breaks(**fault: Any) -> Callable[[Lab], object]:
@@ -659,7 +669,19 @@ ROWS = (
         **IN_WINDOW,
     ),
     Row(
-        "MON-5", long_answers, "characters, 200 are the most", case="an answer that breaks an expectation", **IN_WINDOW
+        "MON-5",
+        in_window(lambda lab: lab.liar.rule("/governance/status", edited(half_fall_back()))),
+        "of users' requests fell back to another provider since the change",
+        case="fallbacks above their share",
+        settings={"users_per_s": 20},
+        **IN_WINDOW,
+    ),
+    Row(
+        "MON-5",
+        long_answers,
+        "two requests of the suite's own in a row: the answer has 500 characters, 200 are the most",
+        case="an answer that breaks an expectation",
+        **IN_WINDOW,
     ),
     Row(
         "MON-6",

@@ -125,3 +125,14 @@ def test_a_mistake_is_refused_before_the_first_request(lab: Lab, args: tuple[str
     assert ended.code == 4
     assert words in ended.out
     assert lab.direct.get("/sandbox/requests").json() == []
+
+
+def test_calls_shorter_than_the_slowest_pace_come_to_the_windows_end(tmp_path: Path):
+    """`window: 6s`, `way_back_every: 4s`, `--for=3s`: a call polls the slowest source once, and that is enough."""
+    with quick(tmp_path, users_per_s=20) as lab:
+        lab.scenario["monitor"] |= {"window": "6s", "way_back_every": "4s"}
+        ended, calls = lab.run("--for=3s"), 1
+        while ended.code == 12 and calls < 6:
+            ended, calls = lab.run("-m", "monitor", "--for=3s"), calls + 1
+        assert (ended.code, ended.word) == (0, "KEPT"), ended.out
+        assert calls <= 4, "a window is at most doubled: 12 s, of which a call watches 3"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.cli.status import collect_facts
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import ExitCode, GatewayError
 from rollout.engine import closure as closing
@@ -142,6 +143,16 @@ def test_a_window_that_is_not_over_goes_on_in_a_later_call(tmp_path: Path):
     assert (closure.decision, closure.word, closure.code) == (None, "IN PROGRESS", ExitCode.IN_PROGRESS)
     assert closure.due is not None
     assert live(rollout).writes == []
+
+
+def test_a_window_that_goes_on_is_said_until_the_next_call(tmp_path: Path):
+    rollout = applied(tmp_path)
+    rollout.append(Kind.EXTENDED, at_s=30, until_s=35, at_most_s=60, extended_s=5, why="MON-2 is inconclusive: 4 %")
+    paused(rollout)
+    closure = close(rollout, PHASES, passed(rollout, *PHASES, but={"MON-2": f"{IN_PROGRESS}30 s left"}), {})
+    words = "the window goes on: it is judged again after 35 s, and ends after 1 min at the latest, because MON-2 is"
+    assert words in closure.why
+    assert str(collect_facts(rollout.record(), None)["window"]).startswith(words), "rollout status says it too"
 
 
 @pytest.mark.parametrize("how", ["another clause failed", "stopped", "no pause"])

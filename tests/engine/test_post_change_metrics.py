@@ -98,7 +98,9 @@ def test_a_day_within_the_limits_is_a_pass_with_its_numbers(tmp_path: Path, gate
     gateway.counted[NEW.provider] = counted(20_000, 100, usd=30.0)
     seen = post_change_metrics.metrics(rollout)
     assert seen.problems == []
-    assert "error rate 0.5 % over the review's 24 h (100 of 20000 requests) is not above 5 %" in seen.message
+    assert (
+        "error rate 0.5 % (0.3-0.7 %) over the review's 24 h (100 of 20000 requests) is not above 5 %" in seen.message
+    )
     assert "P95 100 ms" in seen.message
     cost = post_change_metrics.cost(rollout)
     assert cost.problems == []

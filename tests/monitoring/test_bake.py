@@ -244,8 +244,12 @@ def test_a_fallback_in_the_gap_counts_and_an_old_one_does_not(tmp_path: Path) ->
         assert lab.watch(for_s=600).left_s, "the same four are listed, and none is new"
         lab.gateway.fallbacks = 5
         watched = lab.watch(for_s=600)
+        assert watched.breach is None
+        assert "fallbacks 0.0 % (1 of " in watched.verdicts[4].message
+        lab.gateway.fallbacks = 2005
+        watched = lab.watch(for_s=600)
         assert watched.breach is not None
-        assert "fell back 1 time" in watched.breach.message
+        assert "% of users' requests fell back to another provider since the change" in watched.breach.message
 
 
 def test_failed_polls_of_an_hour_ago_are_not_in_a_row_with_new_ones(lab: Lab) -> None:

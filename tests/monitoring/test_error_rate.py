@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.core.scenario import Limits, Monitor
+from rollout.core.limits import Limits
+from rollout.core.scenario import Monitor
 from rollout.monitoring.verdict import State
 from tests.support.windows import (
     answered,

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from rollout.core.limits import Limits
 from rollout.core.policy import Policy
-from rollout.core.scenario import Canary, Limits, Monitor, ProviderChange, Scenario, Share, SyntheticPower
+from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share, SyntheticPower
 from rollout.monitoring.foreseen_power import ForeseenPower, UsersTraffic, foresee_power
 from rollout.monitoring.samples import Baseline
 from rollout.monitoring.verdict import percentile
@@ -110,6 +111,11 @@ def test_each_stage_of_a_canary_is_a_window_with_its_part_of_traffic_and_alpha()
     assert "100% of the traffic for 1h: users, 3,600 requests: 5 % from 7.3 %" in found.lines
     (unseen,) = found.unseen
     assert unseen.startswith("10% of the traffic for 1h: users: 360 requests; the suite's own, 6 requests: twice")
+
+
+def test_a_relative_limit_has_an_alpha_of_its_own() -> None:
+    first = foreseen(users(1.0), limits=Limits(error_rate_rise=3.0)).lines[0]
+    assert first.endswith("; error_rate_rise, MON-2, MON-3 and MON-5, judged by shares, together 0.04 at most")
 
 
 def test_a_larger_alpha_sees_more() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.core.scenario import Limits, Monitor
+from rollout.core.limits import Limits
+from rollout.core.scenario import Monitor
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.latency import nearest_rank
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from rollout.core.histogram import Histogram
-from rollout.core.scenario import Limits, Monitor
+from rollout.core.limits import Limits
+from rollout.core.scenario import Monitor
 from rollout.monitoring.effective_limit import effective_limit, effective_limit_of_histogram
 from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
 from rollout.monitoring.samples import Baseline, Context

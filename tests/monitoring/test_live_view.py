@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rollout.gateway.responses import Connection
+from rollout.monitoring.extension import Extension
 from rollout.monitoring.live_page import ROWS, Heading, Page
 from rollout.monitoring.live_view import Log, Terminal, View, view_for
 from rollout.monitoring.samples import Sample
@@ -577,3 +578,32 @@ def test_every_state_has_a_style() -> None:
         made = Page(HEADING)
         made.update(tuple(replace(v, state=state) for v in verdicts()), 1.0)
         assert made.styled(80)
+
+
+EXTENSION = Extension(1800.0, 2100.0, 3600.0, 300.0, "MON-2 is inconclusive: error rate 4.0 %")
+
+
+def test_a_window_that_goes_on_says_why_and_for_how_long_at_most() -> None:
+    made = page()
+    made.extension = EXTENSION
+    made.update((replace(verdicts()[1], undecided=True),), 1830.0)
+    lines = lines_of(made, 200)
+    assert lines[0] == "4 min 30 s left of 30 min"
+    assert f"{EXTENSION.brief}; undecided: MON-2" in lines
+    made.begin_stage("CAN-1 25% of the traffic for 10m", 1800.0)
+    assert made.extension_line() == "", "the next stage begins with its own length"
+
+
+def test_a_machine_that_is_too_busy_is_said() -> None:
+    made = page()
+    made.sample(replace(probe(), late_s=0.4))
+    assert "late" not in made.left_line()
+    made.sample(replace(probe(), late_s=2.34))
+    made.sample(replace(probe(), late_s=0.7))
+    assert made.left_line() == "29 min left of 30 min, polls came up to 2.3 s late"
+    made.overrun = "this machine is too busy to watch"
+    assert ("this machine is too busy to watch", "bold red") in made.styled(80)
+    stream = Stream()
+    log = Log(stream, HEADING, SimulatedClock())
+    log.overrun("this machine is too busy to watch")
+    assert stream.getvalue().endswith("Z this machine is too busy to watch\n")

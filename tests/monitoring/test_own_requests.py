@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rollout.monitoring.samples import SyntheticReading
+from dataclasses import replace
+
+from rollout.monitoring.samples import LATE_S, Sample, SyntheticReading
 from tests.support.windows import history, own, own_failures, sample
 
 
@@ -36,3 +38,16 @@ def test_each_limit_has_a_stream_that_goes_on_with_the_requests_that_follow() ->
     seen.add(last)
     assert [seen.requests.slow(ms).window.failures for ms in (200.0, 400.0)] == [2, 1]
     assert len(seen.requests.slow(200.0).polls) == 3
+
+
+def test_a_request_that_this_machine_was_late_for_has_no_latency_and_counts_as_answered() -> None:
+    """What this machine was too busy for is not held against the gateway; the audit reads the same from the journal."""
+    late = [replace(each, late_s=LATE_S + 0.001) for each in own([9_000.0] * 5)]
+    known = [replace(each, late_s=LATE_S) for each in own([100.0] * 5, from_s=5.0)]
+    assert ("late_s" in late[0].record(), "late_s" in known[0].record()) == (True, False)
+    for samples in (late + known, [Sample.from_record(each.record()) for each in late + known]):
+        requests = history(*samples).requests
+        assert list(requests.latencies(0.0)) == [100.0] * 5
+        assert list(requests.latencies(0.0, 8.0)) == [100.0] * 5
+        assert requests.slow(200.0).window.requests == 5
+        assert (requests.answered, requests.errors.window.requests) == (10, 10)

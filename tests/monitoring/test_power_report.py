@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from rollout.core.histogram import Histogram
-from rollout.core.scenario import Limits, Monitor, ProviderChange, SyntheticPower
+from rollout.core.limits import Limits
+from rollout.core.scenario import Monitor, ProviderChange, SyntheticPower
 from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
 from rollout.monitoring.power import smallest_share
 from rollout.monitoring.power_report import _shown, describe_latency_power, describe_power

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from rollout.core.clock import SystemClock
+from rollout.core.limits import Limits
 from rollout.core.redaction import Redactor
-from rollout.core.scenario import Limits, Monitor, ProviderChange
+from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.target import PrometheusSource, Tls
 from rollout.gateway.responses import Metrics
 from rollout.monitoring.sources.http_endpoint import Endpoint, SourceError

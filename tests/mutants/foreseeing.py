@@ -90,7 +90,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A change near the end of a slow window may stay unseen, and the plan says so.",
             ),
             (
-                "len(SHARE_TRIGGERS) * policy.alpha",
+                "len(judged) * policy.alpha",
                 "policy.alpha",
                 "The plan states how often all triggers together breach falsely.",
             ),
@@ -133,8 +133,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/config/test_load.py::test_a_content_that_says_nothing_of_later_keys_has_the_digest_of_version_0_1",
         rows=(
             (
-                "if key not in _LATER_IN_A_MONITOR or value is not None",
-                "if True",
+                '_leave_out(found["monitor"], _LATER_IN_A_MONITOR',
+                '_leave_out(found["monitor"], ()',
                 "A content that states no power and no baseline has the digest of version 0.1.",
             ),
         ),

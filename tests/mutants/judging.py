@@ -42,8 +42,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Four failures of one cause count as less than one of gross failure.",
             ),
             (
-                "return max(self.log_limit_evidence, self.log_gross_evidence)",
-                "return self.log_limit_evidence",
+                "self._decides = max(self.log_limit_evidence, self.log_gross_evidence)",
+                "self._decides = self.log_limit_evidence",
                 "A total outage breaches in one poll.",
             ),
             (

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rollout.core.scenario import Limits, Monitor
+from rollout.core.limits import Limits
+from rollout.core.scenario import Monitor
 from rollout.monitoring.binomial import confidence_sequence
 from rollout.monitoring.samples import Baseline, SourceName
 from rollout.reporting.chart_data import (

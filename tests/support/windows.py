@@ -63,7 +63,8 @@ def sample(source: str, at_s: float, reading: Any = None, error: str | None = No
 
 
 def history(*samples: Sample, expected: tuple[str, ...] | None = None) -> Aggregates:
-    made = Aggregates(tuple(SourceName) if expected is None else expected)
+    usual = tuple(name for name in SourceName if name != SourceName.SIGNALS)
+    made = Aggregates(usual if expected is None else expected)
     for one in samples:
         made.add(one)
     return made
@@ -178,6 +179,10 @@ class FakeGateway:
     def chat(self, prompt: str, /, *, max_tokens: int = 16) -> Completion:
         """Return `completion`."""
         return self._answer(f"chat {prompt} {max_tokens}", self.completion)
+
+    def stream_chat(self, prompt: str, /, *, max_tokens: int = 16) -> Completion:
+        """Return `completion`."""
+        return self._answer(f"stream {prompt} {max_tokens}", self.completion)
 
     def test_connection(self, provider: str, /) -> ConnectionTest:
         """Return `test`."""

@@ -8,69 +8,36 @@ touched. A trigger that cannot fire is a finding; what was left out is named, an
 from __future__ import annotations
 
 import math
-import queue
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeVar
 
-from rollout.core.clock import NEVER, Clock, StopFlag
-from rollout.core.errors import GatewayError
+from rollout.cli.drill.simulated import (
+    HEALTHY,
+    RESERVOIR,
+    TWICE,
+    USERS_PER_S,
+    Injected,
+    SimulatedClock,
+    SimulatedProvider,
+    healthy_latency_ms,
+    latency_limit_ms,
+)
+from rollout.core.clock import StopFlag
 from rollout.core.request import Request
 from rollout.core.scenario import MINUTE_S, Monitor, Probe, ProviderChange
 from rollout.core.target import Target
-from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Latency, Metrics
 from rollout.monitoring.samples import Baseline, Context, SourceName
 from rollout.monitoring.sources.registry import Source, gateway_sources
-from rollout.monitoring.verdict import percentile, show_span
+from rollout.monitoring.verdict import show_span
 from rollout.monitoring.window import watch
 from rollout.sandbox.settings import SandboxSettings
 
-T = TypeVar("T")
-
-USERS_PER_S = 1.0
-HEALTHY_MS = 100.0
-RESERVOIR = 1000
-"""The gateway's percentiles are of its last so many requests (deviation 2)."""
-
 LONGEST_CONTROL_S = 3600.0
-TWICE = 2.0
-"""A breach is twice the limit: what is only just above it may take a window to show."""
-
 FACTORS = (TWICE, 3.0, 5.0, 10.0, 20.0)
 """Of the error rates at these multiples of the limit, the least that the window tells from chance is the breach."""
 
-
-@dataclass(frozen=True, slots=True)
-class Injected:
-    """A breach: what goes wrong with a provider that was healthy.
-
-    Attributes:
-        clause: the trigger that must fire.
-        what: the breach, described.
-        status: the provider's status.
-        error_share: fraction 0-1 of the requests that fail.
-        slower: the factor on every latency.
-        event: what happens besides: a critical alert fires, the gateway falls back to another provider, another model
-            answers, an operator asks for an abort, a line of the log matches the error pattern, or the run is asked to
-            stop.
-        no_data: the source that gives no data any more.
-        users_per_s: how many requests users make.
-    """
-
-    clause: str
-    what: str
-    status: str = "connected"
-    error_share: float = 0.0
-    slower: float = 1.0
-    event: Literal["", "alert", "fallback", "wrong model", "abort", "log line", "stop"] = ""
-    no_data: str = ""
-    users_per_s: float = USERS_PER_S
-
-
-HEALTHY = Injected("none", "nothing goes wrong")
 _WORDS = {True: "fired", False: "FINDING", None: "left out"}
 
 
@@ -138,7 +105,7 @@ def judged(request: Request) -> Iterator[Drilled]:
 
 def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> list[Injected]:
     """Return every breach that is injected, at least one a trigger: with so many users, or without any."""
-    slower = TWICE * _limit_ms(monitor) / _healthy_ms(monitor)
+    slower = TWICE * latency_limit_ms(monitor) / healthy_latency_ms(monitor)
     longer = f"latencies are {slower:.3g} times as long"
     with_users = partial(Injected, users_per_s=users_per_s)
     without_users = partial(Injected, users_per_s=0.0)
@@ -195,19 +162,9 @@ def _left_out(breach: Injected, monitor: Monitor) -> str:
 
 
 def _agreeable(monitor: Monitor) -> Monitor:
-    """Return the monitor without what it expects of answers: the drill's answers would not satisfy it."""
+    """Return the monitor without signals and expectations of answers: the drill's gateway satisfies neither."""
     probes = None if monitor.probes is None else tuple(Probe(probe.prompt) for probe in monitor.probes)
-    return replace(monitor, expect=None, probes=probes)
-
-
-def _healthy_ms(monitor: Monitor) -> float:
-    limit_ms = monitor.limits.p95_ms
-    return HEALTHY_MS if limit_ms is None else min(HEALTHY_MS, limit_ms / TWICE)
-
-
-def _limit_ms(monitor: Monitor) -> float:
-    limits = monitor.limits
-    return limits.latency_factor * _healthy_ms(monitor) if limits.p95_ms is None else limits.p95_ms
+    return replace(monitor, expect=None, probes=probes, signals=None)
 
 
 def _control(change: ProviderChange, monitor: Monitor, users_per_s: float) -> Drilled:
@@ -256,16 +213,16 @@ class _Ended:
 
 def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: float) -> _Ended:
     """Watch a window in which the breach begins at `at_s`."""
-    clock, stop = _Clock(), StopFlag()
+    clock, stop = SimulatedClock(), StopFlag()
     previous = ProviderChange(f"not-{change.provider}", "model")
-    provider = _Provider(breach, change, monitor, clock, at_s)
+    provider = SimulatedProvider(breach, change, monitor, clock, at_s)
     base = Baseline(
         previous.provider,
-        users_p95_ms=_healthy_ms(monitor),
+        users_p95_ms=healthy_latency_ms(monitor),
         users_samples=RESERVOIR,
-        synthetic_p95_ms=_healthy_ms(monitor),
+        synthetic_p95_ms=healthy_latency_ms(monitor),
         synthetic_samples=max(monitor.min_samples, 1),
-        synthetic_latencies_ms=(_healthy_ms(monitor),) * max(monitor.min_samples, 1),
+        synthetic_latencies_ms=(healthy_latency_ms(monitor),) * max(monitor.min_samples, 1),
     )
     known = Context(change, previous, monitor, base, counters_before=provider.metrics(change.provider))
     target = Target(name="drill", environment="drill")
@@ -289,118 +246,3 @@ def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: fl
     own = next((verdict for verdict in watched.verdicts if verdict.clause == breach.clause), None)
     why = "" if own is None else f"{own.clause} {own.state}: {own.message}"
     return _Ended(None, watched.watched_s, why, is_undecided=own is not None and own.undecided)
-
-
-class _Clock(Clock):
-    """The drill's own time: a wait takes none, and ends at the next thing that happens."""
-
-    def __init__(self) -> None:
-        self._began = datetime.now(UTC)
-        self._passed_s = 0.0
-        self._event: tuple[float, Callable[[], object]] = (math.inf, lambda: None)
-
-    def at(self, seconds: float, event: Callable[[], object]) -> None:
-        """Let one event happen then."""
-        self._event = (seconds, event)
-
-    def now(self) -> datetime:
-        return self._began + timedelta(seconds=self._passed_s)
-
-    def monotonic(self) -> float:
-        return self._passed_s
-
-    def wait(self, seconds: float, stop: StopFlag = NEVER) -> bool:
-        end = self._passed_s + max(0.0, seconds)
-        due_s, event = self._event
-        if due_s <= end:
-            self._passed_s, self._event = max(self._passed_s, due_s), (math.inf, event)
-            event()
-        if not stop:
-            self._passed_s = end
-        return not stop
-
-    def receive(self, inbox: queue.SimpleQueue[T], seconds: float, stop: StopFlag = NEVER) -> T | None:
-        try:
-            return inbox.get_nowait()
-        except queue.Empty:
-            self.wait(seconds, stop)
-            return None
-
-
-@dataclass(slots=True)
-class _Provider:
-    """A gateway whose provider is healthy until the breach; its answers are counted like a real one's."""
-
-    breach: Injected
-    change: ProviderChange
-    monitor: Monitor
-    clock: _Clock
-    at_s: float
-    _users: int = 0
-    _requests: int = 0
-    _failures: int = 0
-    _failing: float = 0.0
-    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=RESERVOIR))
-
-    @property
-    def _state(self) -> Injected:
-        """The breach once it has begun, health until then."""
-        return self.breach if self.clock.monotonic() >= self.at_s else HEALTHY
-
-    def _poll(self, source: str) -> None:
-        if self._state.no_data == source:
-            raise GatewayError("the drill", f"{source} gives no data")
-
-    def _request(self) -> bool:
-        """Count one request, and return whether it is answered: failures are spread evenly over the others."""
-        self._requests += 1
-        self._failing += self._state.error_share
-        # A share that adds up to a little less than one is one.
-        if self._failing > 1 - 1e-9:
-            self._failing -= 1
-            self._failures += 1
-            return False
-        self._latencies.append(_healthy_ms(self.monitor) * self._state.slower)
-        return True
-
-    def status(self, _: str, /) -> Connection:
-        self._poll(SourceName.STATUS)
-        word = self._state.status
-        return Connection(word, None if word == "connected" else "the drill says so")
-
-    def metrics(self, _: str, /) -> Metrics:
-        self._poll(SourceName.METRICS)
-        due = int(self.clock.monotonic() * self.breach.users_per_s)
-        for _user in range(due - self._users):
-            self._request()
-        self._users = due
-        p95_ms = percentile(sorted(self._latencies)) if self._latencies else None
-        latency = Latency(p95_ms, p95_ms, p95_ms, len(self._latencies))
-        return Metrics(self._requests, self._requests - self._failures, self._failures, 0.0, latency, {})
-
-    def alerts(self, _: str, /) -> tuple[Alert, ...]:
-        self._poll(SourceName.ALERTS)
-        if self._state.event != "alert":
-            return ()
-        return (Alert("drill", "critical", "DRILL", self.change.provider, "the drill says so", None, ""),)
-
-    def governance(self) -> Governance:
-        self._poll(SourceName.FALLBACKS)
-        return Governance({}, {}, ({"id": "drill"},) if self._state.event == "fallback" else ())
-
-    def chat(self, _: str, *, max_tokens: int = 16) -> Completion:
-        if not self._request():
-            raise GatewayError("POST chat", "the drill lets it fail", status=502)
-        model = "another-model" if self._state.event == "wrong model" else self.change.model
-        return Completion("drill", model, self.change.provider, max_tokens, self._latencies[-1])
-
-    def test_connection(self, _: str, /) -> ConnectionTest:  # noqa: PT019 - no test
-        return ConnectionTest(succeeded=True, connection_status="connected", latency_ms=1.0, message="fine")
-
-    def abort(self) -> str | None:
-        """Return why the operator wants an abort."""
-        return "drill: the drill asks for it" if self._state.event == "abort" else None
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the log lines that match."""
-        return ("ERROR: drill",) if self._state.event == "log line" else ()

@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, ConfigDict, model_validator
 from rollout.config import probes as probe_rules
 from rollout.config import quantities, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.values import Count, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
+from rollout.config.schemas.signals import SignalsSchema, SlicesSchema
+from rollout.config.schemas.values import Count, JudgedShare, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
 
 
 class ExpectSchema(Schema):
@@ -52,6 +53,7 @@ class NoDataSchema(Schema):
         log: the service's log.
         synthetic: the suite's own requests.
         operator: what operators ask for: an abort, a hold.
+        signals: the expressions of PromQL under `signals`; as `metrics` where it is left out.
     """
 
     example = "{metrics: roll_back}"
@@ -63,6 +65,7 @@ class NoDataSchema(Schema):
     log: OnNoData = None
     synthetic: OnNoData = None
     operator: OnNoData = None
+    signals: OnNoData = None
 
 
 class SyntheticPowerSchema(CompleteSchema):
@@ -96,9 +99,12 @@ class MonitorSchema(Schema):
     synthetic_every_s: Pace = None
     way_back_every_s: Pace = None
     short_span_s: Seconds = None
-    error_rate: Annotated[float | None, BeforeValidator(quantities.judged_share)] = None
+    error_rate: JudgedShare = None
     latency_factor: Annotated[float | None, BeforeValidator(quantities.factor)] = None
     p95_ms: Milliseconds = None
+    error_rate_rise: Annotated[float | None, BeforeValidator(quantities.factor)] = None
+    fallback_share: JudgedShare = None
+    unexpected_share: JudgedShare = None
     min_requests: Count = None
     min_samples: Count = None
     dark_in_a_row: Count = None
@@ -114,3 +120,5 @@ class MonitorSchema(Schema):
     synthetic_at_most: Count = None
     synthetic: SyntheticPowerSchema | None = None
     baseline_requests: Count = None
+    signals: Annotated[SignalsSchema | None, BeforeValidator(validators.require)] = None
+    slices: Annotated[SlicesSchema | None, BeforeValidator(validators.require)] = None

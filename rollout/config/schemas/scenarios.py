@@ -91,7 +91,7 @@ class ScenarioSchema(Schema):
             are applied in order and undone in reverse.
         strategy: `canary`, or a mapping that says how the traffic moves over; left out, it moves all at once.
         monitor: the bake time.
-        sandbox: settings of the embedded gateway, where it is started on demand.
+        sandbox: settings of the embedded gateway, where it is started on demand (docs/EMBEDDED-GATEWAY.md).
     """
 
     example = "change: {activate: openai, model: gpt-4o}"

@@ -151,6 +151,7 @@ class TargetSchema(Schema):
         dict[str, Annotated[str, BeforeValidator(validators.provider)]] | None,
         BeforeValidator(validators.mapping("google: google-gemini")),
     ] = None
+    fallbacks_are_normal: Flag = None
     prove_way_back: Flag = None
     latency_bound_ms: Milliseconds = None
     windows: Annotated[list[ChangeWindowSchema] | None, BeforeValidator(validators.items)] = None

@@ -6,20 +6,23 @@ are opened for one call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import partial
 from typing import Any
 
 from rollout.context import RolloutContext
 from rollout.core.clock import Clock, StopFlag
-from rollout.core.errors import NotCleared
+from rollout.core.errors import GatewayError, NotCleared
 from rollout.core.redaction import Redactor
-from rollout.core.scenario import ProviderChange
+from rollout.core.scenario import Monitor, ProviderChange
+from rollout.core.signals import PromqlSignal
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Target
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
-from rollout.gateway.responses import Alert, Metrics
+from rollout.gateway.responses import Alert, Completion, Metrics
 from rollout.monitoring.hold import HoldDecision
 from rollout.monitoring.samples import Context, SourceName
+from rollout.monitoring.signal_samples import Levels
 from rollout.monitoring.sources.alertmanager import Alertmanager
 from rollout.monitoring.sources.http_endpoint import Endpoint
 from rollout.monitoring.sources.prometheus import Prometheus
@@ -52,6 +55,16 @@ class Observed:
     def alerts(self, severity: str, /) -> tuple[Alert, ...]:
         """Return the alerts of that severity."""
         return (self._alertmanager or self._gateway).alerts(severity)
+
+    def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Return the completion, with the time to its first token."""
+        return self._gateway.stream_chat(prompt, max_tokens=max_tokens)
+
+    def levels(self, signals: Iterable[PromqlSignal]) -> Levels:
+        """Return the number of each expression. Raises GatewayError."""
+        if self._prometheus is None:
+            raise GatewayError("Prometheus", "the target names no sources.prometheus, which PromQL signals need")
+        return Levels({signal.title: self._prometheus.level(signal, self._of) for signal in signals})
 
     def memory(self) -> Any:
         """Return what the metrics' source needs to continue in a later call, as JSON types; None where nothing."""
@@ -89,6 +102,7 @@ def observe_provider(
         redactor=rollout.redactor,
         since_s=since_s,
         memory=memory,
+        slice_by=None if rollout.scenario.monitor.slices is None else rollout.scenario.monitor.slices.by,
     )
 
 
@@ -104,6 +118,7 @@ def observing(
     redactor: Redactor,
     since_s: float = 0.0,
     memory: Mapping[str, Any] | None = None,
+    slice_by: str | None = None,
 ) -> Iterator[Observed]:
     """Open the target's sources for `of`, and close them at the end.
 
@@ -117,6 +132,7 @@ def observing(
         redactor: removes secrets from messages; the tokens are added to it.
         since_s: Prometheus' counters count from so many seconds before the first poll.
         memory: the result of `Observed.memory` at the end of an earlier call.
+        slice_by: the label by whose values Prometheus' requests are counted too.
 
     Raises:
         GatewayError: a file of the TLS settings cannot be used.
@@ -143,10 +159,23 @@ def observing(
         counters, alerts = None, None
         if prometheus is not None:
             server = stack.enter_context(closing(endpoint("Prometheus", prometheus)))
-            counters = Prometheus(prometheus, server, clock, since_s=since_s, memory=memory)
+            counters = Prometheus(prometheus, server, clock, since_s=since_s, memory=memory, slice_by=slice_by)
         if alertmanager is not None:
             alerts = Alertmanager(alertmanager, stack.enter_context(closing(endpoint("Alertmanager", alertmanager))))
         yield Observed(gateway, of, counters, alerts)
+
+
+def promql_levels(observed: Observed, monitor: Monitor, *, relative: bool = False) -> Callable[[], Levels] | None:
+    """Return what reads the numbers of the scenario's PromQL signals; None where it names none.
+
+    Args:
+        observed: the gateway as observed for the provider whose numbers they are.
+        monitor: names the signals.
+        relative: only those whose limit is a factor of the baseline.
+    """
+    signals = monitor.signals.promql if monitor.signals is not None else ()
+    signals = tuple(signal for signal in signals if signal.factor is not None or not relative)
+    return partial(observed.levels, signals) if signals else None
 
 
 @contextmanager
@@ -179,6 +208,7 @@ def open_sources(
                 memory=memory,
                 log=log,
                 counting=observed.memory,
+                levels=promql_levels(observed, known.monitor),
                 control=None if control is None else (control, control.memory),
             )
         except LogCommandError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias
@@ -59,6 +59,14 @@ class Increase:
         """Return the increase of all series together."""
         return sum(self.counted.values())
 
+    def by_label(self, label: str) -> dict[str, float]:
+        """Return the increase of each value of a label; a series without the label counts for none."""
+        found: dict[str, float] = defaultdict(float)
+        for series, increase in self.counted.items():
+            if (value := dict(series).get(label)) is not None:
+                found[value] += increase
+        return dict(found)
+
 
 def histogram(counts: Vector) -> Histogram | None:
     """Return the buckets of all series in one histogram, by the bounds that all of them have; None without a series.
@@ -92,6 +100,7 @@ class RequestCounts:
     total_before: float = 0.0
     failed_before: float = 0.0
     histogram_before: Histogram | None = None
+    slices_before: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def total(self) -> float:
@@ -112,8 +121,18 @@ class RequestCounts:
         now, before = histogram(self.buckets.counted), self.histogram_before
         return now.plus(before) if now is not None and before is not None else now or before
 
-    def memory(self) -> dict[str, Any]:
-        """Return what a later call needs to continue the counting, as JSON types."""
+    def slices(self, label: str) -> dict[str, tuple[int, int]]:
+        """Return the requests and the failed ones of each value of a label, those of an earlier call included."""
+        requests, errors = self.requests.by_label(label), self.errors.by_label(label)
+        found = {}
+        for value in sorted({*requests, *errors, *self.slices_before}):
+            total, failed = self.slices_before.get(value, (0.0, 0.0))
+            failed += errors.get(value, 0.0)
+            found[value] = (round(max(failed, total + requests.get(value, 0.0))), round(failed))
+        return found
+
+    def memory(self, label: str | None = None) -> dict[str, Any]:
+        """Return what a later call needs to continue the counting, as JSON types; `label` is that of the slices."""
         latencies = self.histogram()
         return {
             "last": {
@@ -124,6 +143,7 @@ class RequestCounts:
             "total": self.total,
             "failed": self.failed,
             "histogram": None if latencies is None else latencies.record(),
+            **({} if label is None else {"slices": {name: list(part) for name, part in self.slices(label).items()}}),
         }
 
     @classmethod
@@ -137,6 +157,7 @@ class RequestCounts:
             total_before=memory["total"],
             failed_before=memory["failed"],
             histogram_before=None if buckets is None else Histogram.from_record(buckets),
+            slices_before=memory.get("slices", {}),
         )
 
 

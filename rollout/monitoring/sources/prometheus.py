@@ -19,6 +19,7 @@ from rollout.core import promql as selectors
 from rollout.core.clock import Clock
 from rollout.core.histogram import Histogram
 from rollout.core.scenario import ProviderChange
+from rollout.core.signals import PromqlSignal
 from rollout.core.target import PrometheusSource
 from rollout.gateway.responses import Metrics
 from rollout.monitoring.sources.counter_increases import (
@@ -31,6 +32,7 @@ from rollout.monitoring.sources.counter_increases import (
     shown,
 )
 from rollout.monitoring.sources.http_endpoint import Endpoint, Query
+from rollout.monitoring.sources.promql_levels import read_level
 
 STALE_AFTER_S = 180.0
 """Three scrapes at Prometheus' default interval of a minute."""
@@ -103,6 +105,7 @@ class Prometheus:
         *,
         since_s: float = 0.0,
         memory: Mapping[str, Any] | None = None,
+        slice_by: str | None = None,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -112,9 +115,10 @@ class Prometheus:
             clock: the clock that the server's is compared with.
             since_s: counting begins so many seconds before the first poll.
             memory: the result of `memory` at the end of an earlier call; counting continues from there instead.
+            slice_by: the label by whose values the requests are counted too.
         """
         self._source, self._endpoint, self._clock, self._since_s = source, endpoint, clock, since_s
-        self._memory = memory
+        self._memory, self._slice_by = memory, slice_by
         self._counting: dict[ProviderChange, RequestCounts] = {}
         self._scraped: set[tuple[str, ...]] = set()
 
@@ -144,6 +148,7 @@ class Prometheus:
             errors_by_code={},
             histogram=latencies,
             age_s=round(max(0.0, poll.age_s), 3),
+            slices=None if self._slice_by is None else counting.slices(self._slice_by),
         )
 
     def sample(self, of: ProviderChange, previous: ProviderChange) -> Mapping[str, Any]:
@@ -156,6 +161,8 @@ class Prometheus:
         poll = self._poll(of)
         if not poll.errors:
             self._refuse_unheard_of(of, previous)
+        if self._slice_by is not None:
+            self._refuse_unlabelled(self._slice_by, of, previous)
         latencies = self._readable(lambda: histogram(poll.buckets))
         unnamed = self._source.latency_seconds_bucket is None
         none = "no histogram is named; the suite's own requests decide MON-3" if unnamed else "none yet"
@@ -166,11 +173,19 @@ class Prometheus:
             "newest sample": f"{poll.age_s:.1f} s old",
         }
 
+    def level(self, signal: PromqlSignal, of: ProviderChange) -> float:
+        """Return the number that a signal's expression gives now.
+
+        Raises:
+            SourceError: its result is not one finite number.
+        """
+        return read_level(self._endpoint, signal, of)
+
     def memory(self) -> dict[str, Any] | None:
         """Return what a later call needs to continue the counting, as JSON types; None without a poll."""
         counting = next(iter(self._counting.values()), None)
         if counting is not None:
-            return counting.memory()
+            return counting.memory(self._slice_by)
         return None if self._memory is None else dict(self._memory)
 
     # One poll
@@ -269,6 +284,15 @@ class Prometheus:
                 f"no failure was ever counted: {self._filled(self._source.errors, of)} matches no series that "
                 f"Prometheus keeps, and none of {previous.provider} does either; correct {self._endpoint.setting}"
                 ".errors, or let the gateway export the counter at 0 from its start"
+            )
+
+    def _refuse_unlabelled(self, label: str, of: ProviderChange, previous: ProviderChange) -> None:
+        read = (self._read("requests", self._source.requests, one, None).values for one in (of, previous))
+        found = [series for values in read for series in values]
+        if found and not any(label in dict(series) for series in found):
+            raise self._endpoint.error(
+                f"no series of {self._filled(self._source.requests, of)} has the label {label}, by which "
+                "monitor.slices divides; let the gateway export it, or name another label"
             )
 
     # Queries

@@ -17,6 +17,7 @@ from rollout.core.target import Target
 from rollout.gateway.host.log_file import LogFollower, LogLine, matching
 from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
 from rollout.monitoring.samples import LINE_KEPT, Context, Reading, SourceName
+from rollout.monitoring.signal_samples import Levels
 from rollout.monitoring.sources.synthetic import Probes
 
 OPERATOR_EVERY_S = 2.0
@@ -45,6 +46,9 @@ class Watchable(Protocol):
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
         """Return the completion of `prompt` by the active provider."""
+
+    def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Return the completion as `chat` does, with the time to its first token."""
 
     def test_connection(self, provider: str, /) -> ConnectionTest:
         """Return the verdict of a connection test."""
@@ -96,6 +100,7 @@ def gateway_sources(
     log: Follower | None = None,
     counting: Callable[[], Any] | None = None,
     control: tuple[Watchable, Callable[[], Any]] | None = None,
+    levels: Callable[[], Levels] | None = None,
 ) -> tuple[Source, ...]:
     """Return the sources of a window on `gateway`, each at the scenario's pace.
 
@@ -112,6 +117,7 @@ def gateway_sources(
         memory: source -> the result of its `memory` at the end of an earlier call of this window.
         log: reads the log in the place of the target's file.
         counting: returns what the metrics' source needs in a later call; None where nothing.
+        levels: returns the numbers of the scenario's PromQL signals; None where it names none.
         control: the gateway as observed for a canary's control group, and the memory of that; None uses `gateway`.
 
     Raises:
@@ -154,6 +160,8 @@ def gateway_sources(
         sources.insert(
             0, Source(SourceName.CONTROL, monitor.metrics_every_s, lambda: group.metrics(name), memory=remember)
         )
+    if levels is not None:
+        sources.append(Source(SourceName.SIGNALS, monitor.metrics_every_s, levels))
     if log is None and target.log_file is not None:
         log = LogFollower(target.log_file, after=memory.get(SourceName.LOG))
     if log is not None:

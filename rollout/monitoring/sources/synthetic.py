@@ -12,10 +12,13 @@ from typing import Protocol
 from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, Refused
 from rollout.core.scenario import Monitor, Probe, ProviderChange
+from rollout.core.signals import Signals
 from rollout.core.target import Target
-from rollout.gateway.expectations import answered_by, is_from, unmet
+from rollout.gateway.expectations import EMPTY, answered_by, is_from, unmet
 from rollout.gateway.responses import Completion
+from rollout.monitoring.answer_kinds import Unexpected
 from rollout.monitoring.samples import SyntheticReading
+from rollout.monitoring.share_test import fewest_requests
 
 
 class Chats(Protocol):
@@ -23,6 +26,9 @@ class Chats(Protocol):
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
         """Return the completion of `prompt` by the active provider."""
+
+    def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Return the completion as `chat` does, with the time to its first token."""
 
 
 class Probes:
@@ -57,6 +63,9 @@ class Probes:
         self._gateway, self._expected, self._target, self._clock = gateway, expected, target, clock
         self._control = control
         self._left = cycle(monitor.in_turn)
+        self._open: Probe | None = None
+        self._signals = monitor.signals
+        self._confirms = monitor.limits.unexpected_share is None
         self._several = len(monitor.in_turn) > 1
         self._at_most = monitor.synthetic_at_most
         self.sent = sent
@@ -64,21 +73,31 @@ class Probes:
     def __call__(self) -> SyntheticReading | None:
         """Send the next request and return its result; None, without a request, once the cap is reached.
 
+        A prompt whose answer breaks an expectation is sent again, until one more answer of the new provider confirms
+        or refutes it (MON-5).
+
         Raises:
             GatewayError: as `ask`.
         """
         if self.sent >= self._at_most:
             return None
         self.sent += 1
-        return ask(
+        probe = self._open or next(self._left)
+        found = ask(
             self._gateway,
             self._expected,
-            next(self._left),
+            probe,
             self._target,
             self._clock,
             control=self._control,
             named=self._several,
+            signals=self._signals,
         )
+        if self._open is not None:
+            self._open = None if is_judged(found) else self._open
+        elif found.unexpected == Unexpected.UNMET and self._confirms:
+            self._open = probe
+        return found
 
 
 def ask(
@@ -90,6 +109,7 @@ def ask(
     *,
     control: ProviderChange | None = None,
     named: bool = False,
+    signals: Signals | None = None,
 ) -> SyntheticReading:
     """Send one synthetic request and return its result; a failed request is a reading, not an error.
 
@@ -103,36 +123,64 @@ def ask(
         clock: times a request that fails.
         control: the control group of a canary, which may answer as well.
         named: the reason names the prompt, for it is one of several.
+        signals: the scenario's signals: the answer is streamed where the time to its first token is one.
 
     Raises:
-        GatewayError: the gateway's rate limit refused the request at every attempt, so no provider has received it.
+        GatewayError: the gateway's rate limit refused the request at every attempt, so no provider has received it;
+            where the share of those is a signal, that is a reading.
     """
+    signals = signals or _NO_SIGNALS
+    chat = gateway.chat if signals.first_token is None else gateway.stream_chat
     began = clock.monotonic()
     try:
-        answer = gateway.chat(probe.prompt, max_tokens=probe.max_tokens)
+        answer = chat(probe.prompt, max_tokens=probe.max_tokens)
     except GatewayError as error:
-        if isinstance(error, Refused) and error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        is_limited = isinstance(error, Refused) and error.status == HTTPStatus.TOO_MANY_REQUESTS
+        if is_limited and signals.rate_limited_share is None:
             # The gateway's rate limit is no failure of the provider, which has not received the request.
             raise
+        took_s = clock.monotonic() - began
         return SyntheticReading(
             ok=False,
-            latency_ms=(clock.monotonic() - began) * 1000,
+            latency_ms=took_s * 1000,
             reason=str(error),
             status=error.status,
             control=control is not None and _names_only(str(error), control, expected),
+            unexpected=Unexpected.RATE_LIMITED if is_limited else None,
+            timed_out=error.status is None and took_s >= target.timeouts.chat_s,
         )
     is_control = control is not None and _is_from_control(answer, expected, control, target)
-    wrong = None if is_control else answered_by(answer, expected, target)
-    if not is_control and wrong is None and (lacking := unmet(probe.expect, answer.content)) is not None:
-        wrong = f"{lacking} (to {_shortened(probe.prompt)!r})" if named else lacking
+    reason, unexpected = (None, None) if is_control else _unexpected(answer, expected, probe, target, named=named)
     return SyntheticReading(
         ok=True,
         latency_ms=answer.elapsed_ms,
         provider=answer.provider,
         model=answer.model,
-        reason=wrong,
+        reason=reason,
         control=is_control,
+        unexpected=unexpected,
+        first_token_ms=answer.first_token_ms,
     )
+
+
+def is_judged(reading: SyntheticReading) -> bool:
+    """Return whether the expectations of a prompt were compared with this answer: the new provider's."""
+    return reading.ok and not reading.control and reading.unexpected in {None, Unexpected.UNMET}
+
+
+def _unexpected(
+    answer: Completion, expected: ProviderChange, probe: Probe, target: Target, *, named: bool
+) -> tuple[str | None, Unexpected | None]:
+    """Return why an answer is unexpected, None if it is not, and what it is if it is no proof by itself."""
+    if not answer.content.strip() and is_from(answer, expected, target):
+        return EMPTY, Unexpected.UNMET
+    wrong = answered_by(answer, expected, target)
+    if wrong is not None:
+        return wrong, Unexpected.FALLBACK if target.fallbacks_are_normal else None
+    lacking = unmet(probe.expect, answer.content)
+    if lacking is None:
+        return None, None
+    return (f"{lacking} (to {_shortened(probe.prompt)!r})" if named else lacking), Unexpected.UNMET
 
 
 def _names_only(reason: str, control: ProviderChange, canary: ProviderChange) -> bool:
@@ -148,9 +196,10 @@ def _is_from_control(answer: Completion, canary: ProviderChange, control: Provid
 def promise(monitor: Monitor) -> str:
     """Return how many synthetic requests a window sends and what bounds their cost, in words (PRE-4.4)."""
     if not monitor.in_turn:
+        least = max(monitor.min_requests, fewest_requests(monitor.limits.error_rate))
         return (
             "off: no synthetic request is sent, not for the baseline either. Users decide alone; a window with fewer "
-            f"than {monitor.min_requests} of their requests is inconclusive, and the change is rolled back"
+            f"than {least} of their requests is inconclusive, and the change is rolled back"
         )
     tokens = max(probe.max_tokens for probe in monitor.in_turn)
     most, asked = f"{monitor.synthetic_at_most * tokens:,}", monitor.synthetic
@@ -167,3 +216,4 @@ def _shortened(prompt: str) -> str:
 
 
 _PROMPT_KEPT = 40
+_NO_SIGNALS = Signals()

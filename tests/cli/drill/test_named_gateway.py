@@ -164,7 +164,7 @@ def test_breaches_fire_there_and_nothing_stays_behind(gateway: httpx.Client):
 
 
 def test_a_change_that_no_trigger_rolled_back_is_rolled_back(gateway: httpx.Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(live, "PACES", {**live.PACES, "window": "4s"})
+    monkeypatch.setattr(live, "PACES", {**live.PACES, "window": "6s"})
     (row,) = drilled(str(gateway.base_url).rstrip("/"), Breach("MON-4", "nothing", lambda _: None))
     assert (row.fired, row.why) == (False, "nothing fired; it ended kept")
     assert left_at(gateway) == ([], [], "ollama")

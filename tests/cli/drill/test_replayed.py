@@ -12,12 +12,14 @@ import pytest
 from rollout.cli.drill import live as live_drill
 from rollout.cli.drill import replayed
 from rollout.cli.drill.replayed import Drilled, breaches, judged
+from rollout.cli.drill.simulated import SimulatedClock
 from rollout.cli.main import main
 from rollout.cli.progress import Progress
 from rollout.core.errors import RolloutError
+from rollout.core.limits import Limits
 from rollout.core.policy import Policy
 from rollout.core.request import Request
-from rollout.core.scenario import Expectation, Limits, Monitor, Probe, ProviderChange, Scenario
+from rollout.core.scenario import Expectation, Monitor, Probe, ProviderChange, Scenario
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Sources, Target
 from rollout.monitoring import triggers
 from rollout.monitoring.verdict import State, Verdict
@@ -72,7 +74,7 @@ def test_other_settings_that_can_fire_have_no_finding(monitor: dict[str, Any]):
 @pytest.mark.parametrize(
     ("monitor", "finding"),
     [
-        ({"window_s": 300.0}, "MON-2"),
+        ({"window_s": 120.0}, "MON-2"),
         ({"limits": Limits(error_rate=0.95)}, "MON-2"),
         ({"min_samples": 2}, "MON-3"),
         ({"dark_in_a_row": 1000, "dark_share": 0.99}, "MON-6"),
@@ -88,11 +90,10 @@ def test_an_error_rate_that_the_window_cannot_tell_from_chance_is_left_out_and_t
     assert [(row.what, row.fired, row.by) for row in found] == [
         ("10% of the requests fail", None, None),
         ("15% of the requests fail", None, None),
-        ("25% of the requests fail", None, None),
-        ("50% of the requests fail", True, "MON-2"),
+        ("25% of the requests fail", True, "MON-2"),
     ]
     assert found[0].why.startswith("rolled back at the window's end all the same: MON-2 inconclusive: error rate ")
-    assert 5 < (found[-1].after_s or 0) < 40
+    assert 20 < (found[-1].after_s or 0) < 100
 
 
 def test_with_more_users_less_is_told_from_chance_and_sooner():
@@ -150,7 +151,7 @@ def test_a_trigger_that_fires_in_anothers_place_is_no_success(monkeypatch: pytes
 
 
 def test_the_drills_clock_stops_at_what_happens():
-    clock, seen = replayed._Clock(), []
+    clock, seen = SimulatedClock(), []
     clock.at(5.0, lambda: seen.append(clock.monotonic()))
     assert clock.wait(10.0)
     assert (seen, clock.monotonic()) == ([5.0], 10.0)

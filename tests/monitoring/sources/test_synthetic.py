@@ -9,7 +9,7 @@ import pytest
 
 from rollout.core.clock import StopFlag
 from rollout.core.errors import GatewayError
-from rollout.core.scenario import Expectation, Monitor, Probe
+from rollout.core.scenario import Expectation, Monitor, Probe, SyntheticPower
 from rollout.gateway.expectations import unmet
 from rollout.gateway.responses import Completion
 from rollout.monitoring.aggregates import Aggregates
@@ -156,10 +156,14 @@ def test_without_probes_and_without_users_no_verdict_on_requests_is_green() -> N
 def test_the_promise_says_how_many_how_long_and_what_follows_from_none() -> None:
     message = promise(Monitor())
     assert message.startswith(
-        "30 in 1800 s, twice as many in a window that goes on, 2000 at most, each answer at most 16 tokens: 32,000 tokens"
+        "30 in 1800 s, twice as many in a window that goes on, 2000 at most, each answer at most 16"
     )
     assert "off" in promise(Monitor(probes=()))
-    assert "inconclusive" in promise(Monitor(probes=()))
+    assert "fewer than 29 of their requests is inconclusive" in promise(Monitor(probes=()))
+    assert "fewer than 40 of their requests is inconclusive" in promise(Monitor(probes=(), min_requests=40))
+    asked = promise(Monitor(synthetic=SyntheticPower(0.9), baseline_requests=149))
+    assert asked.startswith("as many as show twice the limit with a power of 0.9, at least 30 in 1800 s, twice as many")
+    assert "Before the change 149 more measure the baseline" in asked
 
 
 @pytest.mark.parametrize(
