@@ -9,7 +9,7 @@ from rollout.monitoring.power_report import describe_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_judgeable, is_within
-from rollout.monitoring.share_tests import own_error_test, users_error_test
+from rollout.monitoring.share_tests import own_error_test, recent_s, users_error_test
 from rollout.monitoring.verdict import (
     State,
     Verdict,
@@ -19,6 +19,7 @@ from rollout.monitoring.verdict import (
     share_interval,
     show_interval,
     show_rate,
+    show_span,
 )
 
 
@@ -33,8 +34,9 @@ def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
     monitor, limit = context.monitor, context.monitor.limits.error_rate
     if not is_judgeable(limit):
         return _no_data("MON-2", "users", limit, f"no number of requests shows whether {limit * 100:g} % is exceeded")
-    users = _Errors("users", aggregates.users.stream, users_error_test(context), monitor.min_requests)
-    own = _Errors("synthetic", aggregates.requests.errors, own_error_test(context), monitor.min_samples)
+    newest_s = recent_s(context)
+    users = _Errors("users", aggregates.users.stream, users_error_test(context), monitor.min_requests, newest_s)
+    own = _Errors("synthetic", aggregates.requests.errors, own_error_test(context), monitor.min_samples, newest_s)
     asked = (users,) if users.served_well(monitor.short_span_s) else (users, own)
     breached = next((each for each in asked if each.is_breached), None)
     decides = breached or next((each for each in (users, own) if each.is_enough), None)
@@ -43,7 +45,7 @@ def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
     verdict = _error_verdict(aggregates, context, decides)
     if decides is users or breached is not None:
         return verdict
-    few = f"these decide, because {users.requests} of users were seen and {users.least} are needed"
+    few = f"these decide, because {_why_users_do_not(users)}"
     return replace(verdict, message=f"{verdict.message}; {few}")
 
 
@@ -55,13 +57,14 @@ def _too_few_requests(aggregates: Aggregates, context: Context, users: _Errors, 
     if not context.monitor.in_turn:
         least = f"{users.least} of users are needed, for the scenario switches the suite's own off (probes: off)"
     seen = users if users.requests else own
+    least += f"; {_why_users_do_not(users)}" if users.is_past else ""
     return Verdict(
         clause="MON-2",
         state=State.INCONCLUSIVE,
         value=None,
         limit=limit,
         samples=seen.requests,
-        source="users",
+        source=seen.source,
         span="the window",
         at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
         message=f"too few requests to judge: {users.requests} of users, {own.requests} of the suite's own; {least}",
@@ -69,6 +72,12 @@ def _too_few_requests(aggregates: Aggregates, context: Context, users: _Errors, 
         power=describe_power(context, seen.test, seen.stream.window),
         undecided=True,
     )
+
+
+def _why_users_do_not(users: _Errors) -> str:
+    if users.requests >= users.least or users.is_past:
+        return f"users have made no request in the last {show_span(users.recent_s)}"
+    return f"{users.requests} of users were seen and {users.least} are needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,7 @@ class _Errors:
     stream: ShareStream
     test: ShareTest
     minimum: int
+    recent_s: float
 
     @property
     def requests(self) -> int:
@@ -91,7 +101,12 @@ class _Errors:
 
     @property
     def is_enough(self) -> bool:
-        return self.requests >= self.least
+        return self.requests >= self.least and not self.is_past
+
+    @property
+    def is_past(self) -> bool:
+        """Return whether the newest part of the window has no request."""
+        return self.requests > 0 and not self.stream.latest(self.recent_s).requests
 
     @property
     def is_breached(self) -> bool:

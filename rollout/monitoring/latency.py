@@ -15,8 +15,8 @@ from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
 from rollout.monitoring.power_report import describe_latency_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
-from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_within
-from rollout.monitoring.share_tests import own_latency_test, users_latency_test
+from rollout.monitoring.share_test import STRETCH_S, Counted, ShareTest, fewest_requests, is_within
+from rollout.monitoring.share_tests import own_latency_test, recent_s, users_latency_test
 from rollout.monitoring.verdict import (
     P95,
     State,
@@ -48,6 +48,7 @@ class _Latencies:
         p95_ms: P95 in ms over the window; with `is_above`, it is above that.
         how: how the P95 was determined, in words.
         own: how many of the suite's own requests a histogram of users has counted too; users' alone must be enough.
+        recent_s: the newest part of the window, which must have a request.
     """
 
     source: str
@@ -60,6 +61,7 @@ class _Latencies:
     is_above: bool = False
     how: str = ""
     own: int = 0
+    recent_s: float = STRETCH_S
 
     @property
     def whose(self) -> str:
@@ -75,7 +77,7 @@ class _Latencies:
 
     @property
     def is_enough(self) -> bool:
-        return self.requests >= self.least
+        return self.requests >= self.least and self.slower.latest(self.recent_s).requests > 0
 
     @property
     def is_breached(self) -> bool:
@@ -192,6 +194,7 @@ def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Late
         p95_ms=quantile.seconds * 1000,
         is_above=quantile.at_least,
         how=how,
+        recent_s=recent_s(context),
     )
 
 
