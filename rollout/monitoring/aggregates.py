@@ -200,7 +200,7 @@ class Aggregates:
                 self.users.add(self.counters, self.requests, unwatched_s)
                 polled = self.users.stream.polls[-1]
                 self.both.add_treated(polled.requests, polled.failures)
-                self.slices.add(metrics.slices or {})
+                self.slices.add(metrics.slices or {}, polled.seconds)
                 self.signals.add_metrics(at_s, metrics, polled.requests)
                 if metrics.histogram is not None:
                     self._begin_histograms(metrics.histogram, unwatched_s)
