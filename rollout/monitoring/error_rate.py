@@ -23,7 +23,7 @@ from rollout.monitoring.verdict import (
 )
 
 
-def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+def judge_errors(aggregates: Aggregates, context: Context, now_s: float) -> Verdict:
     """Judge MON-2: the error rate is at or below the limit, over the window and since any change within it.
 
     Users' requests decide if the gateway counted enough of them to exclude twice the limit. The gateway counts
@@ -41,15 +41,22 @@ def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
     breached = next((each for each in asked if each.is_breached), None)
     decides = breached or next((each for each in (users, own) if each.is_enough), None)
     if decides is None:
-        return _too_few_requests(aggregates, context, users, own)
-    verdict = _error_verdict(aggregates, context, decides)
+        return _with_power(context, now_s, users if users.requests else own, _too_few(aggregates, context, users, own))
+    verdict = _with_power(context, now_s, decides, _error_verdict(aggregates, context, decides))
     if decides is users or breached is not None:
         return verdict
     few = f"these decide, because {_why_users_do_not(users)}"
     return replace(verdict, message=f"{verdict.message}; {few}")
 
 
-def _too_few_requests(aggregates: Aggregates, context: Context, users: _Errors, own: _Errors) -> Verdict:
+def _with_power(context: Context, now_s: float, errors: _Errors, verdict: Verdict) -> Verdict:
+    """Return the verdict with what the window can tell, once it is over: it takes milliseconds to compute."""
+    if now_s < context.lasts_s or verdict.state is State.BREACHED or not errors.requests:
+        return verdict
+    return replace(verdict, power=describe_power(context, errors.test, errors.stream.window))
+
+
+def _too_few(aggregates: Aggregates, context: Context, users: _Errors, own: _Errors) -> Verdict:
     limit = context.monitor.limits.error_rate
     if not users.requests and not own.requests:
         return _no_data("MON-2", "users", limit, "no request was seen, so there is no error rate")
@@ -69,7 +76,6 @@ def _too_few_requests(aggregates: Aggregates, context: Context, users: _Errors, 
         at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
         message=f"too few requests to judge: {users.requests} of users, {own.requests} of the suite's own; {least}",
         interval=share_interval(seen.stream.window),
-        power=describe_power(context, seen.test, seen.stream.window),
         undecided=True,
     )
 
@@ -156,7 +162,6 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
         at=_at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC),
         message=message + _control_error_rate(aggregates, context),
         interval=interval,
-        power="" if state is State.BREACHED else describe_power(context, errors.test, window),
         undecided=state is State.INCONCLUSIVE,
     )
 

@@ -8,7 +8,7 @@ are switched off, three percentiles in a row that have no request in common are 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
@@ -109,7 +109,7 @@ def nearest_rank(ordered: Sequence[float]) -> float:
     return ordered[-(-95 * len(ordered) // 100) - 1]
 
 
-def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+def judge_latency(aggregates: Aggregates, context: Context, now_s: float) -> Verdict:
     """Judge MON-3: at most 5 % of the requests are slower than the limit, over the window and since any change.
 
     Users' requests decide where their source has a histogram and enough requests; otherwise the synthetic requests. A
@@ -120,7 +120,10 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
     decides = next((each for each in judgeable if each.is_breached), None)
     decides = decides or next((each for each in judgeable if each.is_enough), None)
     if decides is not None:
-        return _latency_verdict(aggregates, context, decides)
+        verdict = _latency_verdict(aggregates, decides)
+        is_over = now_s >= context.lasts_s and not decides.is_breached
+        # It takes milliseconds to compute.
+        return replace(verdict, power=_describe_power(context, decides)) if is_over else verdict
     percentiles = _judge_percentiles(aggregates, context)
     if percentiles is not None:
         return percentiles
@@ -218,7 +221,7 @@ def _own_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latenc
     )
 
 
-def _latency_verdict(aggregates: Aggregates, context: Context, decides: _Latencies) -> Verdict:
+def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
     state, shown = decides.judge()
     window, limit = decides.perhaps.window, decides.limit
     share, interval = shown.failures / shown.requests, decides.interval
@@ -239,7 +242,6 @@ def _latency_verdict(aggregates: Aggregates, context: Context, decides: _Latenci
         message=message,
         interval=interval,
         effective_limit=limit.value_ms,
-        power="" if state is State.BREACHED else _describe_power(context, decides),
         undecided=state is State.INCONCLUSIVE and decides.is_known,
     )
 
