@@ -266,7 +266,7 @@ def test_a_value_that_is_wider_than_its_column_is_said_in_full_below() -> None:
 BAND = replace(WIDEST[1], state=State.INCONCLUSIVE, span="the window", interval=(0.1021, 0.1432), undecided=True)
 SLOWER = replace(WIDEST[2], state=State.HOLDING, value=412.0, limit=800.0, span="the window", interval=(0.0, 0.0214))
 SLOWER = replace(SLOWER, effective_limit=1088.0)
-TELLS = "30 requests: twice the limit cannot be seen; 28 synthetic requests a minute would show it in 9 of 10"
+TELLS = "30 requests: 5 % from 39 %; 28 synthetic requests a minute would show 10 % in 9 of 10"
 
 
 def test_a_band_and_an_effective_limit_stand_in_brackets_and_the_legend_says_what_they_are() -> None:
