@@ -163,10 +163,13 @@ class Page:
     def left_line(self) -> str:
         """Return the time that is left, the length of the window, and the time that was not watched."""
         extended_s = 0.0 if self.extension is None else self.extension.extended_s
-        left = max(0.0, self.heading.window_s + self.unwatched_s + extended_s - self.now_s)
+        planned_s = self.heading.window_s
+        left = max(0.0, planned_s + self.unwatched_s + extended_s - self.now_s)
+        lasts = show_span(planned_s + extended_s)
+        parts = f" ({show_span(planned_s)} and an extension)" if extended_s else ""
         gap = f", {show_span(self.unwatched_s)} were not watched" if self.unwatched_s >= SHOWN_S else ""
         late = f", polls came up to {self.late_s:.1f} s late" if self.late_s > LATE_S else ""
-        return f"{show_span(left)} left of {show_span(self.heading.window_s)}{gap}{late}"
+        return f"{show_span(left)} left of {lasts}{parts}{gap}{late}"
 
     def extension_line(self) -> str:
         """Return how the window goes on and because of which triggers; empty where it does not."""

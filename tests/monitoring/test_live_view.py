@@ -588,7 +588,7 @@ def test_a_window_that_goes_on_says_why_and_for_how_long_at_most() -> None:
     made.extension = EXTENSION
     made.update((replace(verdicts()[1], undecided=True),), 1830.0)
     lines = lines_of(made, 200)
-    assert lines[0] == "4 min 30 s left of 30 min"
+    assert lines[0] == "4 min 30 s left of 35 min (30 min and an extension)"
     assert f"{EXTENSION.brief}; undecided: MON-2" in lines
     made.begin_stage("CAN-1 25% of the traffic for 10m", 1800.0)
     assert made.extension_line() == "", "the next stage begins with its own length"
