@@ -16,7 +16,7 @@ from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.extension import Extension
 from rollout.monitoring.samples import LATE_S, Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_interval, show_span
-from rollout.monitoring.verdict_text import is_of_the_window, show_effective, show_numbers
+from rollout.monitoring.verdict_text import describe_slower_share, is_of_the_window, show_effective, show_numbers
 
 TREND = 12
 WRAPPED_LINES = 5
@@ -281,6 +281,9 @@ class Page:
         yield Line(LEGEND, "", Rank.LEGEND)
         if any(verdict.interval or show_effective(verdict) for verdict in self.verdicts):
             yield Line(BANDS, "", Rank.LEGEND)
+        for verdict in self.verdicts:
+            if words := describe_slower_share(verdict):
+                yield Line(f"{verdict.clause}: {words}", "", Rank.LEGEND)
 
     def _message_lines(self, verdict: Verdict, columns: Columns, width: int) -> list[Line]:
         """Return the message of a trigger that needs attention, does not hold, or has a wider value than its column."""

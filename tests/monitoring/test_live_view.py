@@ -16,6 +16,7 @@ from rollout.monitoring.live_view import Log, Terminal, View, view_for
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State, Verdict
+from rollout.monitoring.verdict_text import describe_numbers
 from tests.support.clocks import SimulatedClock
 from tests.support.windows import FakeGateway, context, history, metrics, sample
 
@@ -277,6 +278,18 @@ def test_a_band_and_an_effective_limit_stand_in_brackets_and_the_legend_says_wha
         "in brackets: 95 % band of the value; limit with its baseline's uncertainty",
     ]
     assert not [line for line in lines_of(settled(), 80) if line.startswith("in brackets")]
+
+
+def test_after_a_small_baseline_the_share_that_may_be_slower_is_said() -> None:
+    small = replace(SLOWER, limit_share=0.329)
+    assert "MON-3: 33 % may be slower: small baseline" in lines_of(settled((small,)), 80)
+    assert not [line for line in lines_of(settled((replace(SLOWER, limit_share=0.05),)), 80) if "may be" in line]
+    assert describe_numbers(small).endswith("limit 800 ms (effective 1088 ms; 33 % may be slower: small baseline)")
+    stream = Stream()
+    view = Log(stream, HEADING, SimulatedClock())
+    view.verdicts((small,), 60.0)
+    assert "effective 1088 ms, n=" in stream.getvalue()
+    assert "; 33 % may be slower: small baseline)" in stream.getvalue()
 
 
 def test_a_band_without_room_is_omitted_and_the_value_stays() -> None:
