@@ -66,4 +66,6 @@ def test_every_source_of_the_monitoring_answers(sources_now: Outcome[PollStats],
     show.table("A sample of each source", polls.rows)
     show.text("What the window can tell", polls.power.lines)
     assert not polls.power.problem, polls.power.problem
+    if polls.power.warning:
+        show.add_remark(polls.power.warning)
     assert not polls.problems, f"not every source answers: {'; '.join(polls.problems)}"

@@ -123,7 +123,7 @@ def text(request: Request, plan: Planned) -> str:
             "",
             "may cost money:",
             *(f"  {words}" for words in sent_by(request.target)),
-            f"  synthetic requests: {promise(request.scenario.monitor)}",
+            f"  synthetic requests: {promise(request.scenario.monitor, len(stages(request.scenario)) or 1)}",
             "",
             "what the window can tell:",
             *(f"  {words}" for words in _foresee(request, before)),

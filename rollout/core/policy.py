@@ -17,7 +17,7 @@ WAIT, KEEP = "wait", "keep"
 reported."""
 
 ALPHA = 0.01
-"""The probability with which one trigger may falsely breach in one window."""
+"""The probability with which one trigger may falsely breach in one rollout."""
 
 WARN, BLOCK = "warn", "block"
 """What happens where a window cannot tell twice a limit from the limit: it is shown, or PRE-2.5 fails."""
@@ -89,7 +89,7 @@ class Policy:
             not within `confirm_within_s`; ``keep`` keeps it, and names what is missing.
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
         separate_duties: whether the person who applies a change must be neither its author nor an approver (PRE-2.2).
-        alpha: the probability with which one trigger may breach in a window whose share is within its limit (MON-2).
+        alpha: the probability with which one trigger may breach in a rollout whose share is within its limit.
         power: ``warn`` or ``block`` where a window cannot tell twice a limit from the limit (PRE-2.5).
     """
 

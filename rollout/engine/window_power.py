@@ -24,10 +24,17 @@ DECIDES_AFTER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class WindowPower:
-    """What the windows can tell, a sentence a line, and why the policy does not accept it; empty where it does."""
+    """What the windows can tell.
+
+    Attributes:
+        lines: it, a sentence a line.
+        problem: why the policy does not accept it; empty where it does.
+        warning: which windows do not show twice the limit of failed requests, and what would; empty where all do.
+    """
 
     lines: str
     problem: str
+    warning: str
 
 
 def foresee(rollout: RolloutContext, backup: Outcome[Backup], before: Outcome[TrafficPoll]) -> WindowPower:
@@ -37,7 +44,7 @@ def foresee(rollout: RolloutContext, backup: Outcome[Backup], before: Outcome[Tr
         Interrupted: the run was asked to stop.
     """
     found = _foresee(rollout, _measure_traffic(rollout, backup, before), None)
-    return WindowPower("\n".join(found.lines), _explain_block(rollout, found))
+    return WindowPower("\n".join(found.lines), _explain_block(rollout, found), "; ".join(found.unseen))
 
 
 def foresee_with_baseline(

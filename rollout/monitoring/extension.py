@@ -56,10 +56,10 @@ class Extension:
     @property
     def brief(self) -> str:
         """When the window is judged again, and for how long it goes on at most."""
-        return (
-            f"the window goes on: it is judged again after {show_span(self.until_s)}, and ends after "
-            f"{show_span(self.at_most_s)} at the latest"
-        )
+        until, at_most = show_span(self.until_s), show_span(self.at_most_s)
+        if self.until_s >= self.at_most_s:
+            return f"the window goes on: it is judged a last time at {until} of the window, and ends then"
+        return f"the window goes on: it is judged again at {until} of the window, and ends at {at_most} at the latest"
 
 
 def describe_undecided(verdicts: Iterable[Verdict]) -> str:
@@ -85,7 +85,7 @@ def describe_plan(scenario: Scenario, target: Target, now: datetime) -> tuple[st
     """Return how long the change is watched, at most, and whether the extension fits if it began now: two sentences."""
     lasts_s, at_most_s = scenario.monitor.window_s, scenario.monitor.at_most_s
     parts = stages(scenario)
-    which = f"in {len(parts)} stages, of which each" if parts else "a window that"
+    which = f"in {len(parts)} stages; a stage that" if parts else "a window that"
     pace = "" if parts else f" and is judged again every {show_span(again_s(lasts_s))}"
     obstacle = find_obstacle(scenario, target, now, at_most_s)
     until = f"{now + timedelta(seconds=at_most_s):%Y-%m-%d %H:%M}Z"

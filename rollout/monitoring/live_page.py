@@ -16,7 +16,7 @@ from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.extension import Extension
 from rollout.monitoring.samples import LATE_S, Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_interval, show_span
-from rollout.monitoring.verdict_text import is_of_the_window, show_effective, show_numbers
+from rollout.monitoring.verdict_text import describe_slower_share, is_of_the_window, show_effective, show_numbers
 
 TREND = 12
 WRAPPED_LINES = 5
@@ -163,10 +163,13 @@ class Page:
     def left_line(self) -> str:
         """Return the time that is left, the length of the window, and the time that was not watched."""
         extended_s = 0.0 if self.extension is None else self.extension.extended_s
-        left = max(0.0, self.heading.window_s + self.unwatched_s + extended_s - self.now_s)
+        planned_s = self.heading.window_s
+        left = max(0.0, planned_s + self.unwatched_s + extended_s - self.now_s)
+        lasts = show_span(planned_s + extended_s)
+        parts = f" ({show_span(planned_s)} and an extension)" if extended_s else ""
         gap = f", {show_span(self.unwatched_s)} were not watched" if self.unwatched_s >= SHOWN_S else ""
         late = f", polls came up to {self.late_s:.1f} s late" if self.late_s > LATE_S else ""
-        return f"{show_span(left)} left of {show_span(self.heading.window_s)}{gap}{late}"
+        return f"{show_span(left)} left of {lasts}{parts}{gap}{late}"
 
     def extension_line(self) -> str:
         """Return how the window goes on and because of which triggers; empty where it does not."""
@@ -278,6 +281,9 @@ class Page:
         yield Line(LEGEND, "", Rank.LEGEND)
         if any(verdict.interval or show_effective(verdict) for verdict in self.verdicts):
             yield Line(BANDS, "", Rank.LEGEND)
+        for verdict in self.verdicts:
+            if words := describe_slower_share(verdict):
+                yield Line(f"{verdict.clause}: {words}", "", Rank.LEGEND)
 
     def _message_lines(self, verdict: Verdict, columns: Columns, width: int) -> list[Line]:
         """Return the message of a trigger that needs attention, does not hold, or has a wider value than its column."""

@@ -16,7 +16,7 @@ from rollout.monitoring.extension import Extension
 from rollout.monitoring.live_page import BLOCKS, Heading, Page, is_alive, truncate_line
 from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_span
-from rollout.monitoring.verdict_text import describe_band, show_effective, show_numbers
+from rollout.monitoring.verdict_text import describe_band, describe_slower_share, show_effective, show_numbers
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -252,7 +252,7 @@ def _brief(verdict: Verdict) -> str:
     value, limit = show_numbers(verdict)
     band, effective = describe_band(verdict), show_effective(verdict)
     against = [f"limit {limit}", *([f"effective {effective}"] if effective else []), f"n={verdict.samples}"]
-    words = "; ".join(filter(None, (band, ", ".join(against))))
+    words = "; ".join(filter(None, (band, ", ".join(against), describe_slower_share(verdict))))
     numbers = f" {value} ({words})" if isinstance(verdict.value, float) else ""
     return f"{verdict.clause} {verdict.state}{numbers}"
 

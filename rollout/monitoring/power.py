@@ -14,13 +14,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from rollout.monitoring.binomial import divergence, log_probability
+from rollout.monitoring.effective_limit import SLOWER_SHARE
 from rollout.monitoring.share_test import CAP, HIGHEST_SHARE, ShareTest, log_mean_exp, log_ratios, weights
 
 POWER = 0.9
 """The probability with which a window tells a share that it is said to tell."""
 
+ALIKE = "if every request slows down alike"
+"""The condition of a multiple of all latencies."""
+
 MOST_REQUESTS = 10**9
 
+_IN_WORDS = f"in {POWER * 10:.0f} of 10"
 _OVERSHOOT = 0.583
 _NODES = 48
 _WIDEST = 6.0
@@ -96,15 +101,34 @@ def describe_smallest_share(requests: int, limit: float, smallest: float) -> str
     return f"{requests:,} requests: {_percent(limit)} from {_percent(_round_up(smallest))}"
 
 
-def describe_smallest_factor(factor: float, effective: float, smallest: float) -> str:
+def describe_shown(requests: int, limit: float, smallest: float | None, needed_a_minute: int | None) -> str:
+    """Return what requests that do not show twice the limit show instead, and how many would show it.
+
+    Args:
+        requests: the requests so far.
+        limit: the share that is acceptable, 0-1.
+        smallest: the smallest share that they show; None if they show none.
+        needed_a_minute: the synthetic requests a minute that show twice the limit; None if no number does.
+    """
+    none = f"{requests:,} requests: too few requests or polls to show any share above {_percent(limit)}"
+    begins = none if smallest is None else describe_smallest_share(requests, limit, smallest)
+    if needed_a_minute is None:
+        return begins
+    twice = f"{_percent(2.0 * limit)} {_IN_WORDS}"
+    return f"{begins}; {needed_a_minute:,} synthetic requests a minute would show {twice}"
+
+
+def describe_smallest_factor(factor: float, effective: float, smallest: float, share: float) -> str:
     """Return the sentence of a latency limit: its factor, and the smallest one that is told from it.
 
     Args:
         factor: the multiple of the baseline's P95 that is acceptable.
         effective: the limit as a multiple of the estimated P95, `EffectiveLimit.factor_of`.
         smallest: the multiple of all latencies at which the `smallest_share` is slower than the limit.
+        share: the share of requests that may be slower than the limit, 0-1: 5 %, or more if the baseline is small.
     """
-    return f"P95 {factor:g} x (effective {effective:.2g} x) from {_round_up(smallest):g} x"
+    may = f"; {share * 100:.0f} % may be slower" if share > SLOWER_SHARE else ""
+    return f"P95 {factor:g} x (effective {effective:.2g} x) from {_round_up(smallest):g} x, {ALIKE}{may}"
 
 
 def describe_unseen(requests: int, needed_a_minute: int | None, cost: str = "") -> str:
@@ -119,7 +143,7 @@ def describe_unseen(requests: int, needed_a_minute: int | None, cost: str = "") 
     if needed_a_minute is None:
         return f"{begins}; the window is too short to show it with ten synthetic requests a second"
     price = f" ({cost})" if cost else ""
-    return f"{begins}; {needed_a_minute:,} synthetic requests a minute{price} would show it in {POWER * 10:.0f} of 10"
+    return f"{begins}; {needed_a_minute:,} synthetic requests a minute{price} would show it {_IN_WORDS}"
 
 
 def _percent(share: float) -> str:

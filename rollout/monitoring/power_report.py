@@ -16,10 +16,11 @@ from rollout.core.histogram import Histogram
 from rollout.monitoring.effective_limit import factor_that_exceeds
 from rollout.monitoring.latency_limit import LatencyLimit
 from rollout.monitoring.power import (
+    ALIKE,
     POWER,
+    describe_shown,
     describe_smallest_factor,
     describe_smallest_share,
-    describe_unseen,
     smallest_share,
 )
 from rollout.monitoring.samples import Context
@@ -34,7 +35,7 @@ _TOLERANCE = 1.01
 
 
 def describe_power(context: Context, test: ShareTest, window: Counted) -> str:
-    """Return what the window's requests can tell of a share: the smallest that they show, or what would show more.
+    """Return what the window's requests can tell of a share: the smallest that they show, and what would show more.
 
     Args:
         context: the window's.
@@ -45,7 +46,7 @@ def describe_power(context: Context, test: ShareTest, window: Counted) -> str:
     smallest = _smallest(context, test, window)
     if is_twice_shown(smallest, test):
         return describe_smallest_share(requests, test.limit, smallest)
-    return describe_unseen(requests, needed_a_minute(context))
+    return describe_shown(requests, test.limit, smallest, needed_a_minute(context))
 
 
 def describe_latency_power(context: Context, source: str, limit: LatencyLimit, test: ShareTest, window: Counted) -> str:
@@ -74,8 +75,8 @@ def describe_slower(context: Context, source: str, limit: LatencyLimit, smallest
     if slowdown is None:
         return f"P95 {limit.value_ms:.5g} ms from {math.ceil(smallest * 100)} % slower requests"
     if limit.is_absolute:
-        return f"P95 {limit.value_ms:.5g} ms from {_rounded_up(slowdown):g} x the baseline"
-    return describe_smallest_factor(factor, factor * limit.value_ms / limit.named_ms, slowdown)
+        return f"P95 {limit.value_ms:.5g} ms from {_rounded_up(slowdown):g} x the baseline, {ALIKE}"
+    return describe_smallest_factor(factor, factor * limit.value_ms / limit.named_ms, slowdown, limit.share)
 
 
 def needed_a_minute(context: Context) -> int | None:

@@ -49,6 +49,8 @@ class Verdict:
         effective_limit: the limit in ms with the uncertainty of its baseline in it (MON-3); None elsewhere.
         power: what this window can tell, one sentence; empty where no share is judged.
         undecided: inconclusive, and more requests may decide it, so that the window goes on.
+        limit_share: the share of requests that may be slower than the effective limit, 0-1: 5 %, or more after a small
+            baseline (MON-3); None elsewhere.
     """
 
     clause: str
@@ -64,6 +66,7 @@ class Verdict:
     effective_limit: float | None = None
     power: str = ""
     undecided: bool = False
+    limit_share: float | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the verdict as a dict of JSON types, for the journal."""

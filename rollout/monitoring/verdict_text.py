@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from rollout.core.visible import on_one_line
+from rollout.monitoring.effective_limit import SLOWER_SHARE
 from rollout.monitoring.samples import SourceName
 from rollout.monitoring.verdict import State, Verdict, show_interval, show_ms, show_rate
 
@@ -65,8 +66,16 @@ def _effective(verdict: Verdict) -> str:
     return f"effective {effective}" if effective else ""
 
 
+def describe_slower_share(verdict: Verdict) -> str:
+    """Return ``33 % may be slower: small baseline``; empty where 5 % may be, or where that is not known."""
+    share = verdict.limit_share
+    return "" if share is None or share <= SLOWER_SHARE else f"{share * 100:.0f} % may be slower: small baseline"
+
+
 def _why_it_holds(verdict: Verdict) -> str:
     """Return why a P95 above its limit holds: after few requests of the baseline more than 5 % may be slower."""
+    if verdict.limit_share is not None:
+        return describe_slower_share(verdict)
     value, limit = verdict.value, verdict.effective_limit
     is_above = isinstance(value, (int, float)) and limit is not None and value > limit
     holds = is_above and verdict.state is State.HOLDING

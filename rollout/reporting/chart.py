@@ -99,6 +99,7 @@ def _figure(bake: Bake) -> Figure:
     _draw_latencies(times, bake, scale)
     draw_states(bands, bake, scale)
     _draw_gaps((errors, times, bands), bake, scale)
+    _mark_stages((errors, times, bands), bake, scale)
     _mark_extension((errors, times, bands), bake, scale)
     _draw_legend(figure, (errors, times))
     bands.set_xlim(0, max(bake.watched_s, 1.0) / scale * 1.01)
@@ -112,9 +113,10 @@ def _figure(bake: Bake) -> Figure:
 def _note(bake: Bake) -> str:
     short_s = bake.monitor.short_span_s
     recent = f" · thin: the last {show_span(short_s)}" if bake.watched_s > short_s else ""
+    stages = " (each stage of the canary by itself)" if bake.stages_at_s else ""
     return (
-        f"lines: the window so far{recent} · dotted: too few requests to judge by · users decide while there are "
-        "enough of them\nband: it holds the true share of failed requests with 95 %, at any time of the window · "
+        f"lines: the window so far{stages}{recent} · dotted: too few requests to judge by · users decide while there "
+        "are enough of them\nband: it holds the true share of failed requests with 95 %, at any time of the window · "
         "effective: the limit with the uncertainty of its baseline"
     )
 
@@ -265,6 +267,13 @@ def _label_lines(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
     for value, text, colour in sorted(lines):
         floor = max((value - bottom) / (top - bottom), floor + _CLOSE)
         axes.text(1.008, floor, text, transform=axes.transAxes, color=colour, va="center", fontsize=8)
+
+
+def _mark_stages(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
+    """Mark where each stage of a canary after the first begins."""
+    for begin in bake.stages_at_s[1:]:
+        for axes in panels:
+            axes.axvline(begin / scale, color="#999999", linewidth=0.8, linestyle=":", zorder=3)
 
 
 def _mark_extension(panels: Sequence[Axes], bake: Bake, scale: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from rollout.monitoring.counters import Counters, Span
 from rollout.monitoring.data_quality import NOT_JUDGED, SHOWN_S
 from rollout.monitoring.latency import nearest_rank
 from rollout.monitoring.own_requests import Requests
-from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading
+from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading, excuse_lateness
 from rollout.monitoring.share_test import fewest_requests
 from rollout.monitoring.users_requests import of_users
 from rollout.monitoring.verdict import P95
@@ -39,6 +39,7 @@ class Bake:
         samples: the bodies of the journal's samples, in order.
         verdicts: clause id -> the body of its verdict at the window's end.
         extended_at_s: when the window was undecided and went on, in its seconds.
+        stages_at_s: when each stage of a canary began, in its seconds; empty without stages.
     """
 
     title: str
@@ -48,10 +49,19 @@ class Bake:
     samples: Sequence[Mapping[str, Any]]
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     extended_at_s: Sequence[float] = ()
+    stages_at_s: Sequence[float] = ()
 
     def of(self, source: str) -> list[Mapping[str, Any]]:
         """Return one source's samples; beside a canary, without the requests that the control group had."""
         return [sample for sample in self.samples if sample["source"] == source and not sample.get("control")]
+
+    @property
+    def windows(self) -> Iterator[Bake]:
+        """The stages of a canary, each with its own samples: a trigger judges each from its beginning."""
+        begins = (*(self.stages_at_s or (0.0,)), math.inf)
+        for number, (begin, end) in enumerate(pairwise(begins)):
+            first = begin if number else -math.inf
+            yield replace(self, samples=[sample for sample in self.samples if first <= sample["at_s"] < end])
 
     @property
     def breach(self) -> Mapping[str, Any] | None:
@@ -134,11 +144,14 @@ def _least(bake: Bake, source: str) -> int:
 
 def latencies(bake: Bake, source: str) -> Curve:
     """Return P95 in ms as MON-3 saw it: the gateway's own or its histogram's for ``users``, the window's otherwise."""
-    return _users_p95s(bake) if source == "users" else _own_p95s(bake)
+    curve = Curve([], [], [])
+    for window in bake.windows:
+        (_add_users_p95s if source == "users" else _add_own_p95s)(curve, window)
+    return curve
 
 
-def _users_p95s(bake: Bake) -> Curve:
-    curve, histograms = Curve([], [], []), Histograms()
+def _add_users_p95s(curve: Curve, bake: Bake) -> None:
+    histograms = Histograms()
     for sample in bake.of(SourceName.METRICS):
         if "buckets" in sample:
             histograms.add(sample["at_s"], Histogram.from_record(sample["buckets"]))
@@ -150,17 +163,15 @@ def _users_p95s(bake: Bake) -> Curve:
         elif sample.get("p95_ms") is not None:
             is_enough = sample["samples"] >= bake.monitor.min_samples
             curve.add(sample["at_s"], sample["p95_ms"], is_enough=is_enough)
-    return curve
 
 
-def _own_p95s(bake: Bake) -> Curve:
-    curve, own = Curve([], [], []), Requests()
+def _add_own_p95s(curve: Curve, bake: Bake) -> None:
+    own = Requests()
     limit = effective_limit(bake, "synthetic") or latency_limit(bake, "synthetic") or float("inf")
     for taken, reading in own_requests(bake):
         own.add(taken, reading)
         if timed := own.latencies(limit):
             curve.add(taken.at_s, nearest_rank(timed), is_enough=len(timed) >= bake.monitor.min_samples)
-    return curve
 
 
 def latency_limit(bake: Bake, source: str) -> float | None:
@@ -192,7 +203,12 @@ def effective_limit(bake: Bake, source: str) -> float | None:
 
 
 def _spans(bake: Bake, source: str) -> Iterator[tuple[float, Span, Span]]:
-    """Yield the moment of each reading, the shorter span up to it, and the window so far."""
+    """Yield the moment of each reading, the shorter span up to it, and the window so far, or the stage."""
+    for window in bake.windows:
+        yield from _spans_of(window, source)
+
+
+def _spans_of(bake: Bake, source: str) -> Iterator[tuple[float, Span, Span]]:
     span_s = bake.monitor.short_span_s
     own = Requests()
     if source != "users":
@@ -223,10 +239,10 @@ def own_requests(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
     for sample in bake.of(SourceName.SYNTHETIC):
         if "ok" in sample:
             reading = SyntheticReading(sample["ok"], sample.get("latency_ms"), status=sample.get("status"))
-            taken = Sample(
-                SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading, took_s=sample.get("took_s", 0.0)
-            )
-            yield taken, reading
+            spans = {name: sample.get(name, 0.0) for name in ("took_s", "late_s")}
+            taken = Sample(SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading, **spans)
+            if (excused := excuse_lateness(taken, reading)) is not None:
+                yield taken, excused
 
 
 def state_spans(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], str]) -> list[tuple[float, float, str]]:
@@ -246,8 +262,24 @@ def state_spans(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], st
 
 
 def goes_on(bake: Bake) -> bool:
-    """Return whether the window was longer than planned, by what a picture shows."""
-    return bake.watched_s >= bake.monitor.window_s + max(SHOWN_S, bake.watched_s * _LONGER)
+    """Return whether the window went on after its planned end, and a reason for that is recorded.
+
+    It goes on where a verdict is undecided, for time that was not watched, and for a source that was unavailable. The
+    stages of a canary last a little longer than planned for no such reason.
+    """
+    is_longer = bake.watched_s >= bake.monitor.window_s + max(SHOWN_S, bake.watched_s * _LONGER)
+    return is_longer and bool(bake.extended_at_s or gaps(bake) or _has_dark_source(bake))
+
+
+def _has_dark_source(bake: Bake) -> bool:
+    """Return whether a source failed in so many polls in a row that it was unavailable."""
+    for source in {sample["source"] for sample in bake.samples} - set(NOT_JUDGED):
+        failed = 0
+        for each in bake.of(source):
+            failed = failed + 1 if "error" in each else 0
+            if failed >= bake.monitor.dark_in_a_row:
+                return True
+    return False
 
 
 def gaps(bake: Bake) -> list[tuple[float, float]]:

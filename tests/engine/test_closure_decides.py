@@ -150,7 +150,9 @@ def test_a_window_that_goes_on_is_said_until_the_next_call(tmp_path: Path):
     rollout.append(Kind.EXTENDED, at_s=30, until_s=35, at_most_s=60, extended_s=5, why="MON-2 is inconclusive: 4 %")
     paused(rollout)
     closure = close(rollout, PHASES, passed(rollout, *PHASES, but={"MON-2": f"{IN_PROGRESS}30 s left"}), {})
-    words = "the window goes on: it is judged again after 35 s, and ends after 1 min at the latest, because MON-2 is"
+    words = (
+        "the window goes on: it is judged again at 35 s of the window, and ends at 1 min at the latest, because MON-2"
+    )
     assert words in closure.why
     assert str(collect_facts(rollout.record(), None)["window"]).startswith(words), "rollout status says it too"
 

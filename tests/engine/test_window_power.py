@@ -71,7 +71,7 @@ def test_the_traffic_between_two_polls_says_what_is_told(rollout: RolloutContext
     rollout.clock.wait(2.0)
     found = foresee(rollout, backup, before)
     assert "users: 10.0 requests a second (20 in 2.0 s)\nusers, 18,000 requests: 5 % from " in found.lines
-    assert found.problem == ""
+    assert (found.problem, found.warning) == ("", "")
 
 
 def test_a_policy_that_warns_waits_for_nothing_and_accepts(rollout: RolloutContext, backup: Outcome[Backup]) -> None:
@@ -79,6 +79,10 @@ def test_a_policy_that_warns_waits_for_nothing_and_accepts(rollout: RolloutConte
     found = foresee(rollout, backup, poll(rollout, backup))
     assert "users: not known: the polls are 0.0 s apart, at least 1 s are needed" in found.lines
     assert (found.problem, rollout.clock.monotonic()) == ("", began)
+    assert found.warning == (
+        "users: not known: the polls are 0.0 s apart, at least 1 s are needed; the suite's own, 30 requests: twice the "
+        "limit cannot be seen; 22 synthetic requests a minute would show it in 9 of 10"
+    )
 
 
 def test_a_policy_that_blocks_measures_long_enough_to_decide(rollout: RolloutContext, backup: Outcome[Backup]) -> None:

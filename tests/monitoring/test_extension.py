@@ -37,8 +37,8 @@ PACES: Mapping[str, Any] = dict.fromkeys(
 )
 CLOSING = replace(TARGET, windows=(ChangeWindow(MONDAY, time(11), time(12, 15)),))
 GOES_ON = (
-    "the window goes on: it is judged again after 11 min 40 s, and ends after 20 min at the latest, because MON-2 is "
-    "inconclusive: error rate 4.0 % cannot be told from the limit"
+    "the window goes on: it is judged again at 11 min 40 s of the window, and ends at 20 min at the latest, because "
+    "MON-2 is inconclusive: error rate 4.0 % cannot be told from the limit"
 )
 
 
@@ -116,12 +116,15 @@ def test_an_extension_is_in_the_journal_the_view_and_the_timeline(make: Callable
     assert str(entries[0]) == GOES_ON
     assert [line for line in lab.lines if line.startswith("the window goes on")] == list(map(str, entries))
     summaries = [line for line in lab.lines if "left of" in line]
-    assert any(line.startswith("1 min 40 s left of 10 min · the window goes on: it is judged") for line in summaries)
+    begins = "1 min 40 s left of 11 min 40 s (10 min and an extension) · the window goes on: it is judged"
+    assert any(line.startswith(begins) for line in summaries)
     assert lab.bodies(Kind.PAUSE)[-1]["extended_s"] == 200.0
     assert lab.rollout.record().extension is None, "the window is judged"
     events = describe_events(lab.rollout.journal.entries("r-1"))
     assert [event.text for event in events if event.kind == Kind.EXTENDED] == list(map(str, entries))
     assert not lab.bodies(Kind.NOTIFIED)
+    last = replace(entries[0], until_s=1200.0).brief
+    assert last == "the window goes on: it is judged a last time at 20 min of the window, and ends then"
 
 
 def test_a_later_call_goes_on_where_the_window_was_left(make: Callable[..., Lab], decide: Decide) -> None:

@@ -16,6 +16,7 @@ from rollout.monitoring.live_view import Log, Terminal, View, view_for
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State, Verdict
+from rollout.monitoring.verdict_text import describe_numbers
 from tests.support.clocks import SimulatedClock
 from tests.support.windows import FakeGateway, context, history, metrics, sample
 
@@ -266,7 +267,7 @@ def test_a_value_that_is_wider_than_its_column_is_said_in_full_below() -> None:
 BAND = replace(WIDEST[1], state=State.INCONCLUSIVE, span="the window", interval=(0.1021, 0.1432), undecided=True)
 SLOWER = replace(WIDEST[2], state=State.HOLDING, value=412.0, limit=800.0, span="the window", interval=(0.0, 0.0214))
 SLOWER = replace(SLOWER, effective_limit=1088.0)
-TELLS = "30 requests: twice the limit cannot be seen; 28 synthetic requests a minute would show it in 9 of 10"
+TELLS = "30 requests: 5 % from 39 %; 28 synthetic requests a minute would show 10 % in 9 of 10"
 
 
 def test_a_band_and_an_effective_limit_stand_in_brackets_and_the_legend_says_what_they_are() -> None:
@@ -277,6 +278,18 @@ def test_a_band_and_an_effective_limit_stand_in_brackets_and_the_legend_says_wha
         "in brackets: 95 % band of the value; limit with its baseline's uncertainty",
     ]
     assert not [line for line in lines_of(settled(), 80) if line.startswith("in brackets")]
+
+
+def test_after_a_small_baseline_the_share_that_may_be_slower_is_said() -> None:
+    small = replace(SLOWER, limit_share=0.329)
+    assert "MON-3: 33 % may be slower: small baseline" in lines_of(settled((small,)), 80)
+    assert not [line for line in lines_of(settled((replace(SLOWER, limit_share=0.05),)), 80) if "may be" in line]
+    assert describe_numbers(small).endswith("limit 800 ms (effective 1088 ms; 33 % may be slower: small baseline)")
+    stream = Stream()
+    view = Log(stream, HEADING, SimulatedClock())
+    view.verdicts((small,), 60.0)
+    assert "effective 1088 ms, n=" in stream.getvalue()
+    assert "; 33 % may be slower: small baseline)" in stream.getvalue()
 
 
 def test_a_band_without_room_is_omitted_and_the_value_stays() -> None:
@@ -588,7 +601,7 @@ def test_a_window_that_goes_on_says_why_and_for_how_long_at_most() -> None:
     made.extension = EXTENSION
     made.update((replace(verdicts()[1], undecided=True),), 1830.0)
     lines = lines_of(made, 200)
-    assert lines[0] == "4 min 30 s left of 30 min"
+    assert lines[0] == "4 min 30 s left of 35 min (30 min and an extension)"
     assert f"{EXTENSION.brief}; undecided: MON-2" in lines
     made.begin_stage("CAN-1 25% of the traffic for 10m", 1800.0)
     assert made.extension_line() == "", "the next stage begins with its own length"

@@ -12,6 +12,7 @@ from rollout.monitoring.power import (
     POWER,
     breach_probability,
     delay_bound,
+    describe_shown,
     describe_smallest_factor,
     describe_smallest_share,
     describe_unseen,
@@ -113,8 +114,20 @@ def test_the_sentence_of_a_share_rounds_it_up():
 
 
 def test_the_sentence_of_a_factor_names_the_effective_one():
-    assert describe_smallest_factor(2.0, 2.71, 3.31) == "P95 2 x (effective 2.7 x) from 3.4 x"
-    assert describe_smallest_factor(1.5, 1.62, 12.0) == "P95 1.5 x (effective 1.6 x) from 12 x"
+    assert describe_smallest_factor(2.0, 2.71, 3.31, 0.05) == (
+        "P95 2 x (effective 2.7 x) from 3.4 x, if every request slows down alike"
+    )
+    assert describe_smallest_factor(1.5, 1.62, 12.0, 0.329) == (
+        "P95 1.5 x (effective 1.6 x) from 12 x, if every request slows down alike; 33 % may be slower"
+    )
+
+
+def test_the_sentence_beside_a_verdict_names_what_is_shown_instead_of_twice_the_limit():
+    assert describe_shown(599, 0.05, 0.1131, 22) == (
+        "599 requests: 5 % from 12 %; 22 synthetic requests a minute would show 10 % in 9 of 10"
+    )
+    assert describe_shown(599, 0.05, 0.1131, None) == "599 requests: 5 % from 12 %"
+    assert describe_shown(3, 0.05, None, None) == "3 requests: too few requests or polls to show any share above 5 %"
 
 
 def test_the_sentence_of_what_cannot_be_seen_names_what_would_show_it():

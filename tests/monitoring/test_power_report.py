@@ -49,9 +49,9 @@ def test_the_smallest_share_that_is_shown_stands_beside_the_verdict() -> None:
     assert describe_power(CONTEXT, users_error_test(CONTEXT), requests(1800)) == "1,800 requests: 5 % from 7.9 %"
 
 
-def test_a_window_that_cannot_show_twice_the_limit_says_so_with_what_would() -> None:
+def test_a_window_that_does_not_show_twice_the_limit_says_what_it_shows_and_what_would_show_more() -> None:
     assert describe_power(CONTEXT, own_error_test(CONTEXT), requests(30)) == (
-        "30 requests: twice the limit cannot be seen; 22 synthetic requests a minute would show it in 9 of 10"
+        "30 requests: 5 % from 39 %; 22 synthetic requests a minute would show 10 % in 9 of 10"
     )
 
 
@@ -63,12 +63,12 @@ def test_a_stage_takes_more_synthetic_requests_of_which_the_control_group_answer
 def test_a_window_that_has_only_begun_has_as_many_polls_as_were_watched() -> None:
     """Each poll adds a limited evidence: a thousand requests in five polls show less than in 180."""
     early = describe_power(CONTEXT, users_error_test(CONTEXT), requests(1000, 50.0))
-    assert early.startswith("1,000 requests: twice the limit cannot be seen")
+    assert early.startswith("1,000 requests: too few requests or polls to show any share above 5 %; ")
     assert describe_power(CONTEXT, users_error_test(CONTEXT), requests(1000)) == "1,000 requests: 5 % from 9.1 %"
 
 
 def test_nothing_is_shown_without_requests() -> None:
-    assert describe_power(CONTEXT, users_error_test(CONTEXT), requests(0, 0.0)).startswith("0 requests: twice")
+    assert describe_power(CONTEXT, users_error_test(CONTEXT), requests(0, 0.0)).startswith("0 requests: too few")
 
 
 def test_the_requests_of_a_power_show_twice_the_limit() -> None:
@@ -103,12 +103,14 @@ def test_an_extension_adds_polls_and_requests() -> None:
 
 def test_a_latency_is_told_from_the_effective_limit_on() -> None:
     said = latency_power(with_baseline(), "synthetic", requests(1800))
-    assert said == "1,800 requests: P95 2 x (effective 2.1 x) from 2.3 x"
+    assert said == "1,800 requests: P95 2 x (effective 2.1 x) from 2.3 x, if every request slows down alike"
 
 
 def test_a_small_baseline_shows_only_a_much_slower_provider() -> None:
     said = latency_power(with_baseline(LATENCIES[::50]), "synthetic", requests(1800))
-    assert said == "1,800 requests: P95 2 x (effective 2 x) from 4.8 x"
+    assert said.startswith(
+        "1,800 requests: P95 2 x (effective 2 x) from 4.8 x, if every request slows down alike; 34 %"
+    )
 
 
 def test_too_few_requests_show_no_latency() -> None:
@@ -118,14 +120,14 @@ def test_too_few_requests_show_no_latency() -> None:
 
 def test_an_absolute_limit_is_told_as_a_multiple_of_the_baseline() -> None:
     said = latency_power(with_baseline(p95_ms=20_000.0), "synthetic", requests(1800))
-    assert said == "1,800 requests: P95 20000 ms from 2.1 x the baseline"
+    assert said == "1,800 requests: P95 20000 ms from 2.1 x the baseline, if every request slows down alike"
 
 
 def test_users_latencies_are_read_from_the_histogram_of_their_baseline() -> None:
     histogram = Histogram.of({1.0: 9000.0, 2.0: 9900.0, 8.0: 10_000.0, math.inf: 10_000.0})
     base = Baseline("ollama", users_p95_ms=1555.6, users_samples=10_000, users_histogram=histogram)
     said = latency_power(replace(CONTEXT, baseline=base), "users", requests(1800))
-    assert said == "1,800 requests: P95 2 x (effective 2.1 x) from 2.7 x"
+    assert said == "1,800 requests: P95 2 x (effective 2.1 x) from 2.7 x, if every request slows down alike"
 
 
 @pytest.mark.parametrize("base", [None, Baseline("ollama", users_p95_ms=900.0, users_samples=500)])

@@ -108,7 +108,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "shown <= 2.0 * test.limit",
                 "shown <= 9.0 * test.limit",
-                "Beside a verdict stands that twice the limit cannot be seen.",
+                "Beside a verdict stands what would show twice the limit, where the window does not.",
             ),
         ),
     ),

@@ -179,6 +179,26 @@ def test_a_window_goes_on_where_it_is_longer_than_planned() -> None:
     assert not goes_on(bake(*slices(), monitor=Monitor(window_s=309.5)))
 
 
+def test_a_window_that_is_longer_for_no_recorded_reason_does_not_go_on() -> None:
+    """The stages of a canary take a second longer than planned."""
+    monitor = Monitor(window_s=30.0, metrics_every_s=10.0, dark_in_a_row=3)
+    polls = [metrics(second, second, 0) for second in range(0, 41, 10)]
+    assert not goes_on(bake(*polls, monitor=monitor))
+    assert goes_on(bake(*polls, monitor=monitor, extended_at_s=[30.0]))
+    failed = [sample("status", second, error="refused") for second in range(3)]
+    assert goes_on(bake(*polls, *failed, monitor=monitor))
+    assert not goes_on(bake(*polls, *failed[:2], monitor=monitor))
+
+
+def test_each_stage_of_a_canary_is_counted_by_itself() -> None:
+    """As its verdict is, which stands above the curve."""
+    polls = [metrics(0, 0, 0), metrics(10, 100, 10), metrics(11, 110, 10), metrics(20, 200, 10)]
+    stages = bake(*polls, stages_at_s=[0.0, 10.5])
+    assert error_rates(stages, "users").values == [0.1, 0.0]
+    assert error_rates(bake(*polls), "users").values[-1] == 0.05
+    assert error_band(stages, "users").low[-1] == 0.0
+
+
 def test_an_effective_limit_is_that_of_the_source_which_was_judged_and_differs_from_the_limit() -> None:
     judged_by = bake(verdicts=judged("MON-3", **LATENCY))
     assert effective_limit(judged_by, "users") == 191.2

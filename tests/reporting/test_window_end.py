@@ -23,7 +23,7 @@ from rollout.reporting.timeline import describe_events
 from rollout.reporting.window_end import describe_end, describe_shares, unfinished
 from tests.support.journaled import JournaledRollout
 
-POWER = "30 requests: twice the limit cannot be seen; 28 synthetic requests a minute would show it in 9 of 10"
+POWER = "30 requests: 5 % from 39 %; 28 synthetic requests a minute would show 10 % in 9 of 10"
 MESSAGE = "error rate 4.4 % (0.4-14.1 %) over the window's 6 s (2 of 45 requests) is not above 5 %"
 WHY = f"MON-2: inconclusive, which is never a pass: {MESSAGE}"
 ERRORS: dict[str, Any] = {

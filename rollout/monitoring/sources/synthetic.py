@@ -5,13 +5,14 @@ The tag is the header ``X-Synthetic: rollout/<id>`` on every completion (`rollou
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from itertools import cycle
 from typing import Protocol
 
 from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, Refused
-from rollout.core.scenario import Monitor, Probe, ProviderChange
+from rollout.core.scenario import AT_MOST, Monitor, Probe, ProviderChange
 from rollout.core.signals import Signals
 from rollout.core.target import Target
 from rollout.gateway.expectations import EMPTY, answered_by, is_from, unmet
@@ -193,8 +194,13 @@ def _is_from_control(answer: Completion, canary: ProviderChange, control: Provid
     return is_from(answer, control, target) and not (names_either and is_from(answer, canary, target))
 
 
-def promise(monitor: Monitor) -> str:
-    """Return how many synthetic requests a window sends and what bounds their cost, in words (PRE-4.4)."""
+def promise(monitor: Monitor, windows: int = 1) -> str:
+    """Return how many synthetic requests are sent and what bounds their cost, in words (PRE-4.4).
+
+    Args:
+        monitor: the paces, and the cap of one window.
+        windows: how many windows the change has: the stages of a canary.
+    """
     if not monitor.in_turn:
         least = max(monitor.min_requests, fewest_requests(monitor.limits.error_rate))
         return (
@@ -202,11 +208,15 @@ def promise(monitor: Monitor) -> str:
             f"than {least} of their requests is inconclusive, and the change is rolled back"
         )
     tokens = max(probe.max_tokens for probe in monitor.in_turn)
-    most, asked = f"{monitor.synthetic_at_most * tokens:,}", monitor.synthetic
+    asked, cap = monitor.synthetic, windows * monitor.synthetic_at_most
+    # A power raises the pace, so that only the cap bounds it.
+    most = (cap if asked is not None else min(cap, math.ceil(AT_MOST * monitor.planned_synthetic))) * tokens
     power = "" if asked is None else f"as many as show twice the limit with a power of {asked.power:g}, at least "
+    stage = " a stage" if windows > 1 else ""
     return (
         f"{power}{monitor.planned_synthetic} in {monitor.window_s:g} s, twice as many in a window that goes on, "
-        f"{monitor.synthetic_at_most} at most, each answer at most {tokens} tokens: {most} tokens of answers at most. "
+        f"{monitor.synthetic_at_most}{stage} at most, each answer at most {tokens} tokens: {most:,} tokens of answers "
+        "at most. "
         f"Before the change {monitor.planned_baseline} more measure the baseline. Each is tagged X-Synthetic"
     )
 

@@ -288,6 +288,7 @@ def _bake(story: Story, standing: Verdict) -> Bake | None:
         samples=story.window.samples,
         verdicts=story.window.verdicts,
         extended_at_s=story.window.extended_at_s,
+        stages_at_s=story.window.stages_at_s,
     )
 
 

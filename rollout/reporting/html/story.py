@@ -43,11 +43,13 @@ class Window:
         samples: the bodies of the samples, in order.
         verdicts: clause id -> the trigger's verdict at the end.
         extended_at_s: when it was undecided and went on, in its seconds.
+        stages_at_s: when each stage of a canary began, in its seconds.
     """
 
     samples: list[Mapping[str, Any]] = field(default_factory=list)
     verdicts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     extended_at_s: list[float] = field(default_factory=list)
+    stages_at_s: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ def _window(entries: Iterable[Entry]) -> Window:
                     stages[stage] = began_at
                 # The samples of a canary's later stages count their seconds from the beginning of its first.
                 later_s = (began_at - min(stages.values(), default=began_at)).total_seconds()
+                if stage is not None:
+                    window.stages_at_s.append(later_s)
             case Kind.SAMPLE:
                 window.samples.append(_later(entry.body, "at_s", later_s))
             case Kind.EXTENDED:

@@ -156,8 +156,11 @@ def test_without_probes_and_without_users_no_verdict_on_requests_is_green() -> N
 def test_the_promise_says_how_many_how_long_and_what_follows_from_none() -> None:
     message = promise(Monitor())
     assert message.startswith(
-        "30 in 1800 s, twice as many in a window that goes on, 2000 at most, each answer at most 16"
+        "30 in 1800 s, twice as many in a window that goes on, 2000 at most, each answer at most 16 tokens: 960 tokens "
     )
+    assert "16 tokens: 32,000 tokens of answers" in promise(Monitor(synthetic_every_s=1.0)), "the cap bounds it"
+    assert "2000 a stage at most, each answer at most 16 tokens: 57,600" in promise(Monitor(synthetic_every_s=1.0), 5)
+    assert "16 tokens: 32,000 tokens of answers" in promise(Monitor(synthetic=SyntheticPower(0.9)))
     assert "off" in promise(Monitor(probes=()))
     assert "fewer than 29 of their requests is inconclusive" in promise(Monitor(probes=()))
     assert "fewer than 40 of their requests is inconclusive" in promise(Monitor(probes=(), min_requests=40))
