@@ -1,4 +1,4 @@
-"""The rule of the triggers for shares (JUDGE.md), over many windows at once.
+"""The rule of the triggers for shares (docs/JUDGING.md), over many windows at once.
 
 It is written independently of `rollout.monitoring.share_test`, which judges one window; a test proves that both decide
 alike.

@@ -36,5 +36,5 @@ def measure(*, quick: bool) -> list[Row]:
 
 def write(folder: Path, tallies: acceptance.Tallies, rows: list[Row]) -> None:
     """Write the page and its chart into a directory."""
-    (folder / "OPERATING-CHARACTERISTIC.md").write_text(page.render(tallies, rows), encoding="utf-8")
+    (folder / "OPERATING-CHARACTERISTIC").with_suffix(".md").write_text(page.render(tallies, rows), encoding="utf-8")
     chart.draw(tallies, folder / "operating-characteristic.svg")

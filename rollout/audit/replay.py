@@ -56,6 +56,7 @@ def _derive(rollout: str, entries: Sequence[Entry]) -> Derived:
             again = _judged(record, samples, entry) if record.pauses else again
             if entry.body["clause"] in _FORMER_RULE and (record.window or {}).get("judge") != JUDGE:
                 derived_verdicts.former.add(entry.body["clause"])
+                derived_verdicts.findings += _rule_taken_away(entry, record)
             else:
                 _compare(derived_verdicts, entry, again)
         elif entry.kind == Kind.WINDOW:
@@ -95,6 +96,14 @@ def _compare(derived_verdicts: Derived, entry: Entry, again: Mapping[str, Mappin
         derived_verdicts.findings.append(Finding(where, what, _MEANS))
     else:
         derived_verdicts.same += 1
+
+
+def _rule_taken_away(entry: Entry, record: RolloutRecord) -> Iterator[Finding]:
+    """Yield that the window does not name the rule of a verdict that only today's rule can have given."""
+    rule = (record.window or {}).get("judge")
+    if "undecided" in entry.body:
+        where = f"entry {entry.seq} (verdict of {entry.body['clause']})"
+        yield Finding(where, f"its window names the rule {rule!r}, and the test for shares has judged it", _MEANS)
 
 
 def _unearned(entry: Entry, record: RolloutRecord) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rollout.core.histogram import Histograms
+from rollout.core.histogram import Histogram, Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
 from rollout.monitoring.answer_kinds import Unexpected
 from rollout.monitoring.counters import Counters
@@ -19,7 +19,7 @@ from rollout.monitoring.fallback_share import FallbackShare
 from rollout.monitoring.own_requests import Requests
 from rollout.monitoring.percentile_polls import PercentilePolls
 from rollout.monitoring.sample_validation import validate_sample
-from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
+from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, excuse_lateness
 from rollout.monitoring.signal_samples import Levels
 from rollout.monitoring.signal_streams import SignalStreams
 from rollout.monitoring.slice_streams import SliceStreams
@@ -200,9 +200,10 @@ class Aggregates:
                 self.users.add(self.counters, self.requests, unwatched_s)
                 polled = self.users.stream.polls[-1]
                 self.both.add_treated(polled.requests, polled.failures)
-                self.slices.add(metrics.slices or {})
+                self.slices.add(metrics.slices or {}, polled.seconds)
                 self.signals.add_metrics(at_s, metrics, polled.requests)
                 if metrics.histogram is not None:
+                    self._begin_histograms(metrics.histogram, unwatched_s)
                     self.slow_users.add(at_s, metrics.histogram, unwatched_s)
                 else:
                     self.percentiles.add(self.counters, metrics.latency)
@@ -218,13 +219,25 @@ class Aggregates:
             case tuple(parts):
                 self._read_list(sample, parts)
 
-    def _read_request(self, sample: Sample, request: SyntheticReading, unwatched_s: float) -> None:
+    def _read_request(self, sample: Sample, reading: SyntheticReading, unwatched_s: float) -> None:
+        request = excuse_lateness(sample, reading)
+        if request is None:
+            return
         if not request.control:
             self.answers.add(sample, request)
             self.signals.add_request(request)
         if request.unexpected != Unexpected.RATE_LIMITED:
             # A request that no provider has received is no failure of one.
             (self.control_requests if request.control else self.requests).add(sample, request, unwatched_s)
+
+    def _begin_histograms(self, histogram: Histogram, unwatched_s: float) -> None:
+        """Let a provider's first histogram begin at zero, if its counters were read before it had a request."""
+        first, span = self.counters.first, self.counters.latest()
+        if first is None or span is None or first.histogram is not None or first.total_requests:
+            return
+        if self.histograms.latest() is None:
+            nothing = Histogram.of({bound: 0.0 for bound, _ in histogram.buckets})
+            self.slow_users.add(span.from_s, nothing, unwatched_s)
 
     def _pair_fallbacks(self, sample: Sample) -> None:
         counted = self.counters.latest()

@@ -35,7 +35,11 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
     limit = f"{monitor.dark_in_a_row} in a row/{monitor.dark_share * 100:g}%"
     reads = [(name, polls) for name, polls in aggregates.polls.items() if name not in NOT_JUDGED]
     total = sum(polls.total for _, polls in reads)
-    found = (*(_find_unavailable(name, polls, monitor) for name, polls in reads), _stale(aggregates, monitor))
+    found = (
+        *(_find_unavailable(name, polls, monitor) for name, polls in reads),
+        _stale(aggregates, monitor),
+        _alternating(aggregates, monitor),
+    )
     if unavailable := list(filter(None, found)):
         worst = next((each for each in unavailable if each.state is State.BREACHED), unavailable[0])
         return replace(worst, limit=limit, span=span)
@@ -144,6 +148,21 @@ def _stale(aggregates: Aggregates, monitor: Monitor) -> Verdict | None:
         polls=polls,
         message=f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, "
         f"and {missed} requests of the suite's own were answered meanwhile",
+    )
+
+
+def _alternating(aggregates: Aggregates, monitor: Monitor) -> Verdict | None:
+    """Return the metrics as unavailable if their counters are those of several processes in turn."""
+    times, polls = aggregates.counters.alternations, aggregates.polls.get(SourceName.METRICS)
+    if polls is None or times < monitor.dark_in_a_row:
+        return None
+    return _unavailable(
+        state=State.BREACHED,
+        source=SourceName.METRICS,
+        value=f"{times} readings of another process",
+        polls=polls,
+        message=f"metrics is no count: {times} times its counters fell and were as high as before in the next reading, "
+        "so several processes answer in turn; read one that adds them up, such as Prometheus, or a single process",
     )
 
 

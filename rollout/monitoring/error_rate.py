@@ -9,7 +9,7 @@ from rollout.monitoring.power_report import describe_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_judgeable, is_within
-from rollout.monitoring.share_tests import own_error_test, users_error_test
+from rollout.monitoring.share_tests import own_error_test, recent_s, users_error_test
 from rollout.monitoring.verdict import (
     State,
     Verdict,
@@ -19,10 +19,11 @@ from rollout.monitoring.verdict import (
     share_interval,
     show_interval,
     show_rate,
+    show_span,
 )
 
 
-def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+def judge_errors(aggregates: Aggregates, context: Context, now_s: float) -> Verdict:
     """Judge MON-2: the error rate is at or below the limit, over the window and since any change within it.
 
     Users' requests decide if the gateway counted enough of them to exclude twice the limit. The gateway counts
@@ -33,21 +34,29 @@ def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
     monitor, limit = context.monitor, context.monitor.limits.error_rate
     if not is_judgeable(limit):
         return _no_data("MON-2", "users", limit, f"no number of requests shows whether {limit * 100:g} % is exceeded")
-    users = _Errors("users", aggregates.users.stream, users_error_test(context), monitor.min_requests)
-    own = _Errors("synthetic", aggregates.requests.errors, own_error_test(context), monitor.min_samples)
+    newest_s = recent_s(context)
+    users = _Errors("users", aggregates.users.stream, users_error_test(context), monitor.min_requests, newest_s)
+    own = _Errors("synthetic", aggregates.requests.errors, own_error_test(context), monitor.min_samples, newest_s)
     asked = (users,) if users.served_well(monitor.short_span_s) else (users, own)
     breached = next((each for each in asked if each.is_breached), None)
     decides = breached or next((each for each in (users, own) if each.is_enough), None)
     if decides is None:
-        return _too_few_requests(aggregates, context, users, own)
-    verdict = _error_verdict(aggregates, context, decides)
+        return _with_power(context, now_s, users if users.requests else own, _too_few(aggregates, context, users, own))
+    verdict = _with_power(context, now_s, decides, _error_verdict(aggregates, context, decides))
     if decides is users or breached is not None:
         return verdict
-    few = f"these decide, because {users.requests} of users were seen and {users.least} are needed"
+    few = f"these decide, because {_why_users_do_not(users)}"
     return replace(verdict, message=f"{verdict.message}; {few}")
 
 
-def _too_few_requests(aggregates: Aggregates, context: Context, users: _Errors, own: _Errors) -> Verdict:
+def _with_power(context: Context, now_s: float, errors: _Errors, verdict: Verdict) -> Verdict:
+    """Return the verdict with what the window can tell, once it is over: it takes milliseconds to compute."""
+    if now_s < context.lasts_s or verdict.state is State.BREACHED or not errors.requests:
+        return verdict
+    return replace(verdict, power=describe_power(context, errors.test, errors.stream.window))
+
+
+def _too_few(aggregates: Aggregates, context: Context, users: _Errors, own: _Errors) -> Verdict:
     limit = context.monitor.limits.error_rate
     if not users.requests and not own.requests:
         return _no_data("MON-2", "users", limit, "no request was seen, so there is no error rate")
@@ -55,20 +64,26 @@ def _too_few_requests(aggregates: Aggregates, context: Context, users: _Errors, 
     if not context.monitor.in_turn:
         least = f"{users.least} of users are needed, for the scenario switches the suite's own off (probes: off)"
     seen = users if users.requests else own
+    least += f"; {_why_users_do_not(users)}" if users.is_past else ""
     return Verdict(
         clause="MON-2",
         state=State.INCONCLUSIVE,
         value=None,
         limit=limit,
         samples=seen.requests,
-        source="users",
+        source=seen.source,
         span="the window",
         at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
         message=f"too few requests to judge: {users.requests} of users, {own.requests} of the suite's own; {least}",
         interval=share_interval(seen.stream.window),
-        power=describe_power(context, seen.test, seen.stream.window),
         undecided=True,
     )
+
+
+def _why_users_do_not(users: _Errors) -> str:
+    if users.requests >= users.least or users.is_past:
+        return f"users have made no request in the last {show_span(users.recent_s)}"
+    return f"{users.requests} of users were seen and {users.least} are needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,7 @@ class _Errors:
     stream: ShareStream
     test: ShareTest
     minimum: int
+    recent_s: float
 
     @property
     def requests(self) -> int:
@@ -91,7 +107,12 @@ class _Errors:
 
     @property
     def is_enough(self) -> bool:
-        return self.requests >= self.least
+        return self.requests >= self.least and not self.is_past
+
+    @property
+    def is_past(self) -> bool:
+        """Return whether the newest part of the window has no request."""
+        return self.requests > 0 and not self.stream.latest(self.recent_s).requests
 
     @property
     def is_breached(self) -> bool:
@@ -141,7 +162,6 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
         at=_at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC),
         message=message + _control_error_rate(aggregates, context),
         interval=interval,
-        power="" if state is State.BREACHED else describe_power(context, errors.test, window),
         undecided=state is State.INCONCLUSIVE,
     )
 

@@ -14,13 +14,13 @@ from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.binomial import upper_bound
 from rollout.monitoring.error_rate import judge_errors
 from rollout.monitoring.errors_of_both import ErrorsOfBoth
-from rollout.monitoring.rise_test import RiseTest, share_limit_of_rise
+from rollout.monitoring.rise_test import RiseEvidence, RiseTest, share_limit_of_rise
 from rollout.monitoring.samples import Baseline, Context
 from rollout.monitoring.share_stream import ShareStream
-from rollout.monitoring.share_test import ShareTest
+from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests
 from rollout.monitoring.share_tests import most_polls, source_alpha, trigger_alpha
 from rollout.monitoring.slices import judge_slices
-from rollout.monitoring.verdict import State, Verdict, share_interval
+from rollout.monitoring.verdict import State, Verdict, describe_stretch, share_interval
 
 NOTED_FACTOR = 2.0
 """A share that is certainly more than so many times the baseline's is noted, although it is within the limit."""
@@ -50,6 +50,11 @@ class Compared:
     stream: ShareStream
     every_s: float
 
+    @property
+    def whose(self) -> str:
+        """The kind of requests, in words."""
+        return "the suite's own requests" if self.source == "synthetic" else "users' requests"
+
 
 def judge_error_rate(aggregates: Aggregates, context: Context, now_s: float) -> Verdict:
     """Judge MON-2: the error rate is within its limit, and has not risen by more than the scenario accepts."""
@@ -66,18 +71,39 @@ def judge_rise(verdict: Verdict, users: ShareStream, own: ShareStream, both: Err
         note = describe_rise(users, own, context)
         return replace(verdict, message=f"{verdict.message}; {note}") if note else verdict
     if context.control is not None:
-        return _judge_against_control(verdict, both, context, factor)
-    compared = tuple(_compared(users, own, context))
-    if not any(each.requests for each in compared):
-        # A limit that nothing can be compared with is no pass.
-        why = f"the baseline has no request that a rise to {factor:g}x could be compared with"
-        return replace(verdict, state=State.INCONCLUSIVE, message=f"{verdict.message}; {why}")
-    for each in compared:
+        return _judge_against_control(verdict, users, both, context, factor)
+    for each in _compared(users, own, context):
         limit = _limit_of_rise(each.requests, each.failures, factor, source_alpha(context)) if each.requests else 1.0
         test = ShareTest(limit, source_alpha(context) / 2, most_polls(context, each.every_s))
         if test.is_judgeable and each.stream.evidence(test).is_breached:
             return _breached(verdict, each, factor, limit)
+        if each.source == verdict.source:
+            verdict = _unless_compared(verdict, each, factor, test)
     return verdict
+
+
+def _unless_compared(verdict: Verdict, each: Compared, factor: float, test: ShareTest) -> Verdict:
+    """Return the verdict, inconclusive where the requests that decide were compared with nothing."""
+    requests, least = round(each.stream.window.requests), fewest_requests(test.limit)
+    if not each.requests:
+        why = f"the baseline has none of {each.whose} that a rise to {factor:g}x could be compared with"
+    elif not test.is_judgeable:
+        why = (
+            f"a rise to {factor:g}x cannot be judged: {each.failures} of {each.requests} of {each.whose} failed before "
+            f"the change, and with the uncertainty of that the limit is {test.limit:.0%}"
+        )
+    elif requests < least:
+        why = f"{requests} of {each.whose} are too few to judge a rise to {factor:g}x; {least} are needed"
+    else:
+        return verdict
+    # More requests of the window do not mend the baseline.
+    return _not_holding(verdict, why, undecided=test.is_judgeable)
+
+
+def _not_holding(verdict: Verdict, why: str, *, undecided: bool) -> Verdict:
+    if verdict.state is not State.HOLDING:
+        return verdict
+    return replace(verdict, state=State.INCONCLUSIVE, undecided=undecided, message=f"{verdict.message}; {why}")
 
 
 def _breached(verdict: Verdict, each: Compared, factor: float, limit: float) -> Verdict:
@@ -90,25 +116,27 @@ def _breached(verdict: Verdict, each: Compared, factor: float, limit: float) -> 
         limit=limit,
         samples=round(window.requests),
         source=each.source,
+        span=describe_stretch(window, window),
         interval=share_interval(window),
+        power="",
         undecided=False,
         message=(
-            f"error rate {share:.2%} of {window.requests:.0f} requests rose to more than {factor:g}x the baseline's "
-            f"{each.failures / each.requests:.2%} ({each.failures} of {each.requests}); with the baseline's "
+            f"error rate {share:.2%} of {window.requests:.0f} of {each.whose} rose to more than {factor:g}x the "
+            f"baseline's {each.failures / each.requests:.2%} ({each.failures} of {each.requests}); with the baseline's "
             f"uncertainty the limit is {limit:.2%}"
         ),
     )
 
 
-def _judge_against_control(verdict: Verdict, both: ErrorsOfBoth, context: Context, factor: float) -> Verdict:
+def _judge_against_control(
+    verdict: Verdict, users: ShareStream, both: ErrorsOfBoth, context: Context, factor: float
+) -> Verdict:
     test = RiseTest(factor, trigger_alpha(context), 2 * most_polls(context, context.monitor.metrics_every_s))
     evidence = both.evidence(test)
     treated, control = evidence.treated, evidence.control
-    if not (treated.requests and control.requests):
-        why = f"no requests of both groups, so a rise to {factor:g}x cannot be judged"
-        return replace(verdict, state=State.INCONCLUSIVE, undecided=True, message=f"{verdict.message}; {why}")
     if not evidence.is_breached:
-        return verdict
+        why = _why_not_compared(users, evidence, fewest_requests(context.monitor.limits.error_rate), factor)
+        return _not_holding(verdict, why, undecided=True) if why else verdict
     share, beside = treated.failures / treated.requests, control.failures / control.requests
     name = context.control.provider if context.control is not None else ""
     return replace(
@@ -118,13 +146,32 @@ def _judge_against_control(verdict: Verdict, both: ErrorsOfBoth, context: Contex
         limit=min(1.0, factor * beside),
         samples=round(treated.requests),
         source="users",
+        span=describe_stretch(users.window, users.window),
+        interval=share_interval(Counted(users.window.seconds, treated.requests, treated.failures)),
+        power="",
         undecided=False,
         message=(
-            f"error rate {share:.2%} of {treated.requests:.0f} requests is more than {factor:g}x that of the control "
-            f"group {name}, {beside:.2%} of {control.requests:.0f} requests in the same stage; evidence "
+            f"error rate {share:.2%} of {treated.requests:.0f} of users' requests is more than {factor:g}x that of the "
+            f"control group {name}, {beside:.2%} of {control.requests:.0f} requests in the same stage; evidence "
             f"10^{evidence.log10_evidence:.1f}, a breach takes 10^{test.log10_threshold:.1f}"
         ),
     )
+
+
+def _why_not_compared(users: ShareStream, evidence: RiseEvidence, least: int, factor: float) -> str:
+    """Return why a canary's rise cannot be judged: too few requests of a group, or none of the control group lately."""
+    treated, control = evidence.treated.requests, evidence.control.requests
+    if min(treated, control) < least:
+        return (
+            f"{treated:.0f} of users' requests were compared with {control:.0f} of the control group; to judge a rise "
+            f"to {factor:g}x, {least} of each are needed"
+        )
+    if evidence.waiting > users.stretch().requests:
+        return (
+            f"the latest {evidence.waiting:.0f} of users' requests were compared with none of the control group, so a "
+            f"rise to {factor:g}x cannot be judged"
+        )
+    return ""
 
 
 def describe_rise(users: ShareStream, own: ShareStream, context: Context) -> str:
@@ -136,8 +183,9 @@ def describe_rise(users: ShareStream, own: ShareStream, context: Context) -> str
         if interval[0] > NOTED_FACTOR * _upper_bound(each.failures, each.requests, NOTED_AT):
             window = each.stream.window
             return (
-                f"it rose from {each.failures / each.requests:.2%} ({each.failures} of {each.requests} requests before "
-                f"the change) to {window.failures / window.requests:.2%}; no error_rate_rise limits that"
+                f"that of {each.whose} rose from {each.failures / each.requests:.2%} ({each.failures} of "
+                f"{each.requests} requests before the change) to "
+                f"{window.failures / window.requests:.2%}; no error_rate_rise limits that"
             )
     return ""
 

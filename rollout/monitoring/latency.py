@@ -8,15 +8,15 @@ are switched off, three percentiles in a row that have no request in common are 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.latency_limit import LatencyLimit, baseline_limit
 from rollout.monitoring.power_report import describe_latency_power
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
-from rollout.monitoring.share_test import Counted, ShareTest, fewest_requests, is_within
-from rollout.monitoring.share_tests import own_latency_test, users_latency_test
+from rollout.monitoring.share_test import STRETCH_S, Counted, ShareTest, fewest_requests, is_within
+from rollout.monitoring.share_tests import own_latency_test, recent_s, users_latency_test
 from rollout.monitoring.verdict import (
     P95,
     State,
@@ -48,6 +48,7 @@ class _Latencies:
         p95_ms: P95 in ms over the window; with `is_above`, it is above that.
         how: how the P95 was determined, in words.
         own: how many of the suite's own requests a histogram of users has counted too; users' alone must be enough.
+        recent_s: the newest part of the window, which must have a request.
     """
 
     source: str
@@ -60,6 +61,7 @@ class _Latencies:
     is_above: bool = False
     how: str = ""
     own: int = 0
+    recent_s: float = STRETCH_S
 
     @property
     def whose(self) -> str:
@@ -75,7 +77,7 @@ class _Latencies:
 
     @property
     def is_enough(self) -> bool:
-        return self.requests >= self.least
+        return self.requests >= self.least and self.slower.latest(self.recent_s).requests > 0
 
     @property
     def is_breached(self) -> bool:
@@ -107,7 +109,7 @@ def nearest_rank(ordered: Sequence[float]) -> float:
     return ordered[-(-95 * len(ordered) // 100) - 1]
 
 
-def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+def judge_latency(aggregates: Aggregates, context: Context, now_s: float) -> Verdict:
     """Judge MON-3: at most 5 % of the requests are slower than the limit, over the window and since any change.
 
     Users' requests decide where their source has a histogram and enough requests; otherwise the synthetic requests. A
@@ -118,7 +120,10 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
     decides = next((each for each in judgeable if each.is_breached), None)
     decides = decides or next((each for each in judgeable if each.is_enough), None)
     if decides is not None:
-        return _latency_verdict(aggregates, context, decides)
+        verdict = _latency_verdict(aggregates, decides)
+        is_over = now_s >= context.lasts_s and not decides.is_breached
+        # It takes milliseconds to compute.
+        return replace(verdict, power=_describe_power(context, decides)) if is_over else verdict
     percentiles = _judge_percentiles(aggregates, context)
     if percentiles is not None:
         return percentiles
@@ -192,6 +197,7 @@ def _users_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Late
         p95_ms=quantile.seconds * 1000,
         is_above=quantile.at_least,
         how=how,
+        recent_s=recent_s(context),
     )
 
 
@@ -215,7 +221,7 @@ def _own_latencies(aggregates: Aggregates, context: Context) -> Iterator[_Latenc
     )
 
 
-def _latency_verdict(aggregates: Aggregates, context: Context, decides: _Latencies) -> Verdict:
+def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
     state, shown = decides.judge()
     window, limit = decides.perhaps.window, decides.limit
     share, interval = shown.failures / shown.requests, decides.interval
@@ -236,7 +242,6 @@ def _latency_verdict(aggregates: Aggregates, context: Context, decides: _Latenci
         message=message,
         interval=interval,
         effective_limit=limit.value_ms,
-        power="" if state is State.BREACHED else _describe_power(context, decides),
         undecided=state is State.INCONCLUSIVE and decides.is_known,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import itemgetter
 
 from rollout.monitoring.counters import Span
@@ -37,7 +37,7 @@ class Requests:
     _failed_ms: list[float] = field(default_factory=list)
 
     def add(self, sample: Sample, reading: SyntheticReading, unwatched_s: float = 0.0) -> None:
-        """Add one request; its latency is left out where this machine was late for it.
+        """Add one request, as `rollout.monitoring.samples.excuse_lateness` leaves it.
 
         Args:
             sample: its sample.
@@ -50,7 +50,7 @@ class Requests:
         self._watched_s = max(watched_s, before_s)
         self.errors.add(self._watched_s - before_s, 1, not reading.ok)
         self._failures.append((not reading.ok) + (self._failures[-1] if self._failures else 0))
-        self._all.append(replace(reading, latency_ms=None) if sample.is_late else reading)
+        self._all.append(reading)
         # A poll that ended late ended after those that began later.
         # The poll takes longer than the request: it waits first where the gateway's rate limit refuses the request.
         end_s = sample.at_s + max(sample.took_s, (reading.latency_ms or 0.0) / 1000)
@@ -59,7 +59,7 @@ class Requests:
             insort(self._counted_ends, end_s)
             if not reading.ok:
                 insort(self._failed_ends, end_s)
-        if reading.latency_ms is not None and not sample.is_late:
+        if reading.latency_ms is not None:
             insort(self._ok_ms if reading.ok else self._failed_ms, reading.latency_ms)
         self.answered += reading.ok
 

@@ -128,6 +128,11 @@ class RiseEvidence:
         self.treated, self.control = self.treated.plus(treated), self.control.plus(control)
 
     @property
+    def waiting(self) -> float:
+        """The new provider's latest requests, beside which the control group has none."""
+        return self._pending[0].requests
+
+    @property
     def log10_evidence(self) -> float:
         """Return the evidence as a power of ten, to be compared with `RiseTest.log10_threshold`."""
         return log_mixture(self._since_start, self._since_change, self.test.polls) / math.log(10.0)

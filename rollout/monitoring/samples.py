@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -26,6 +26,9 @@ _RARE = ("control", "unexpected", "timed_out")
 LATE_S = 0.5
 """A synthetic request for which this machine was late by more has a latency that is not the gateway's alone. A machine
 with time to spare is late by milliseconds; half a second is what a fast provider's whole answer takes."""
+
+NOTICED_LATE_S = 0.05
+"""A lateness up to this is a machine's usual one; a longer one is subtracted from the latencies it may be part of."""
 
 
 class SourceName(StrEnum):
@@ -113,7 +116,7 @@ class Sample:
     def record(self) -> dict[str, Any]:
         """Return the sample as a small dict of JSON types, for the journal."""
         # A delay that changes no verdict is not kept.
-        late_s = self.late_s if self.is_late else 0.0
+        late_s = self.late_s if self.late_s > NOTICED_LATE_S else 0.0
         spans = {"took_s": self.took_s, "unwatched_s": self.unwatched_s, "late_s": late_s}
         return {
             "source": str(self.source),
@@ -237,6 +240,26 @@ class Context:
     def lasts_s(self) -> float:
         """The length of the window in seconds, without extensions."""
         return self.monitor.window_s if self.window_s is None else self.window_s
+
+
+def excuse_lateness(sample: Sample, reading: SyntheticReading) -> SyntheticReading | None:
+    """Return a synthetic request without what this machine's own lateness may have added; None if nothing is left.
+
+    A short lateness is subtracted from its latencies. After a long one they are not known, and a failure without an
+    HTTP answer is this machine's: its own deadline passed while it stood still.
+    """
+    if sample.late_s <= NOTICED_LATE_S:
+        return reading
+    if not sample.is_late:
+        late_ms = 1000.0 * sample.late_s
+        return replace(
+            reading,
+            latency_ms=None if reading.latency_ms is None else max(0.0, reading.latency_ms - late_ms),
+            first_token_ms=None if reading.first_token_ms is None else max(0.0, reading.first_token_ms - late_ms),
+        )
+    if not reading.ok and reading.status is None:
+        return None
+    return replace(reading, latency_ms=None, first_token_ms=None)
 
 
 def is_number(value: object) -> bool:

@@ -10,7 +10,7 @@ import math
 
 from rollout.monitoring.effective_limit import SLOWER_SHARE
 from rollout.monitoring.samples import Context
-from rollout.monitoring.share_test import ShareTest
+from rollout.monitoring.share_test import STRETCH_S, ShareTest
 
 LONGEST = 2.0
 """A window is at most so many times as long with its extensions."""
@@ -29,6 +29,14 @@ def source_alpha(context: Context) -> float:
 def most_polls(context: Context, every_s: float) -> int:
     """Return how many polls of a source a window has at most, its extension included."""
     return math.ceil(LONGEST * context.lasts_s / every_s) + 1
+
+
+def recent_s(context: Context) -> float:
+    """Return the newest part of a window, in seconds, in which users must have made a request to decide that it holds.
+
+    Five minutes, or a sixth of a longer window: requests from long ago say nothing of the provider as it is now.
+    """
+    return max(STRETCH_S, context.lasts_s / 6.0)
 
 
 def users_error_test(context: Context) -> ShareTest:

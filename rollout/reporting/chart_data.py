@@ -16,7 +16,7 @@ from rollout.monitoring.counters import Counters, Span
 from rollout.monitoring.data_quality import NOT_JUDGED, SHOWN_S
 from rollout.monitoring.latency import nearest_rank
 from rollout.monitoring.own_requests import Requests
-from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading
+from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading, excuse_lateness
 from rollout.monitoring.share_test import fewest_requests
 from rollout.monitoring.users_requests import of_users
 from rollout.monitoring.verdict import P95
@@ -239,10 +239,10 @@ def own_requests(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
     for sample in bake.of(SourceName.SYNTHETIC):
         if "ok" in sample:
             reading = SyntheticReading(sample["ok"], sample.get("latency_ms"), status=sample.get("status"))
-            taken = Sample(
-                SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading, took_s=sample.get("took_s", 0.0)
-            )
-            yield taken, reading
+            spans = {name: sample.get(name, 0.0) for name in ("took_s", "late_s")}
+            taken = Sample(SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading, **spans)
+            if (excused := excuse_lateness(taken, reading)) is not None:
+                yield taken, excused
 
 
 def state_spans(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], str]) -> list[tuple[float, float, str]]:

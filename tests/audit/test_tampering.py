@@ -285,21 +285,34 @@ def test_a_verdict_that_does_not_follow_is_named_with_both_values(
 
 def test_the_shares_of_a_former_rules_window_are_not_derived_again_and_this_is_said(sealed: Sealed, tmp_path: Path):
     """Its other verdicts are; without the window's number of the rule, nothing of today's is expected of them."""
-    path = sealed.copy(tmp_path)
-    entries = []
-    for each in sealed.entries:
-        body = {name: value for name, value in each.body.items() if (each.kind, name) != (Kind.WINDOW, "judge")}
-        if each.kind == Kind.VERDICT and each.body["clause"] == "MON-2":
-            body |= {"value": 0.25, "message": "as the former rule judged it"}
-        entries.append(Entry(**{**_fields(each), "body": body}))
-    put(path, rewritten(tuple(each for each in entries if each.kind != Kind.SEAL)))
-    with Journal.open(str(path), clock=SystemClock(), create=False) as journal:
-        examined = examine(journal, Question(sealed.reports))
+    examined = without_a_rule(sealed, tmp_path, "interval", "effective_limit", "power", "undecided")
     assert f"{sealed.id}: an earlier version's rule judged MON-2, MON-3, MON-5, which are not derived again" in (
         examined.unclaimed
     )
     assert "(verdict of " not in "\n".join(map(str, examined.findings))
     assert examined.checked["verdicts"] == 3
+
+
+def test_a_window_whose_rule_was_taken_away_is_named(sealed: Sealed, tmp_path: Path):
+    """Its verdicts have what only today's rule says: it is no window of a former version."""
+    found = "\n".join(map(str, without_a_rule(sealed, tmp_path).findings))
+    assert "(verdict of MON-2): its window names the rule None, and the test for shares has judged it" in found
+
+
+def without_a_rule(sealed: Sealed, tmp_path: Path, *removed: str) -> Examination:
+    """Examine a journal whose window names no rule, with another verdict of MON-2, in a chain that was recomputed."""
+    path = sealed.copy(tmp_path)
+    entries = []
+    for each in sealed.entries:
+        body = {name: value for name, value in each.body.items() if (each.kind, name) != (Kind.WINDOW, "judge")}
+        if each.kind == Kind.VERDICT:
+            body = {name: value for name, value in body.items() if name not in removed}
+        if each.kind == Kind.VERDICT and each.body["clause"] == "MON-2":
+            body |= {"value": 0.25, "message": "as the former rule judged it"}
+        entries.append(Entry(**{**_fields(each), "body": body}))
+    put(path, rewritten(tuple(each for each in entries if each.kind != Kind.SEAL)))
+    with Journal.open(str(path), clock=SystemClock(), create=False) as journal:
+        return examine(journal, Question(sealed.reports))
 
 
 def test_a_sample_that_was_altered_contradicts_its_verdict(sealed: Sealed, tmp_path: Path):

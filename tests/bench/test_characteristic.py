@@ -348,7 +348,11 @@ def test_a_perfect_rule_meets_every_limit(ideal):
         (World(0.1, 0.049), {"inconclusive": 1}, "worlds within the limit with more rollbacks, at 0.1/s"),
         (World(1 / 60, 0.01), {"inconclusive": 1}, "worlds within the limit with more rollbacks, at 1/min"),
         (World(10.0, 0.049), {"inconclusive": 1}, "worlds within the limit with more rollbacks, at 1/s and more"),
-        (failing(1.0, 5.0, HOUR_23_S), {"rivals": {ARGO: Alarms(0, np.full(9, 10.0)), FLAGGER: _NONE}}, "faults that"),
+        (
+            failing(1.0, 5.0, HOUR_23_S),
+            {"rivals": {ARGO: Alarms(0, np.full(190, 10.0)), FLAGGER: _NONE}},
+            "faults that",
+        ),
     ],
 )
 def test_each_figure_misses_its_limit_where_the_rule_does(ideal, world, change, missed):

@@ -377,7 +377,7 @@ def test_a_listed_target_needs_no_gateway(init: Init) -> None:
 def test_a_full_disk_names_what_is_there_and_a_later_call_goes_on(init: Init, tmp_path: Path) -> None:
     """Half a file is never left: a later call would keep it."""
     words, out = ("init", str(tmp_path / "demo"), "--ci=none"), tmp_path / "out.txt"
-    child = forks.server().start("rollout", words, out=out, env={"PATH": os.environ["PATH"]}, file_bytes=35_000)
+    child = forks.server().start("rollout", words, out=out, env={"PATH": os.environ["PATH"]}, file_bytes=45_000)
     assert child.wait(30) == 4, child.text
     assert "schemas/target.json cannot be written (File too large); written before: " in child.text
     assert set(files_in(tmp_path / "demo")) == {"scenarios/schemas/scenario.json"}

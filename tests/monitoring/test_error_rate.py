@@ -15,6 +15,7 @@ from tests.support.windows import (
     answered,
     context,
     counters,
+    failed,
     first_breach,
     history,
     own,
@@ -287,3 +288,15 @@ def test_what_holds_is_at_or_below_its_limit_and_what_breaches_is_above(
         assert found.message.count("is not above 5 %") == (found.state is State.HOLDING)
     low, high = found.interval or (0.0, 1.0)
     assert 0.0 <= low <= high <= 1.0
+
+
+def test_users_who_have_gone_do_not_decide_that_the_window_holds() -> None:
+    """Their requests of long ago say nothing of the provider as it is now."""
+    early = counters(*((60 * n, min(600, 120 * n), 0) for n in range(31)))
+    failing = [sample("synthetic", 60 * n, failed() if n > 24 else answered()) for n in range(5, 31)]
+    found = verdict("MON-2", history(*early, *own([100.0] * 60, every_s=5.0), *failing))
+    assert (found.source, found.state) == ("synthetic", State.INCONCLUSIVE)
+    assert "these decide, because users have made no request in the last 5 min" in found.message
+    alone = verdict("MON-2", history(*early))
+    assert (alone.state, alone.undecided) == (State.INCONCLUSIVE, True)
+    assert "users have made no request in the last 5 min" in alone.message

@@ -37,6 +37,7 @@ def test_the_worst_slice_is_shown_and_breaches_if_it_is_listed() -> None:
     found = judged(seen, "small", "large")
     assert (found.state, found.source) == (State.BREACHED, "users")
     assert found.message.startswith("error rate of model large 10.0 % (")
+    assert found.power == ""
 
 
 def test_a_listed_slice_within_the_limit_holds() -> None:
@@ -47,6 +48,25 @@ def test_a_listed_slice_without_a_request_is_no_pass() -> None:
     found = judged(polled(small=0.0), "small", "large")
     assert (found.state, found.undecided) == (State.INCONCLUSIVE, True)
     assert "no request of model large was seen, and the scenario judges it" in found.message
+
+
+def test_a_listed_slice_of_few_requests_is_no_pass() -> None:
+    for failures in (0, 3):
+        large = [(min(at, 3), min(at, failures)) for at in range(60)]
+        polls = [replace(metrics(100 * at, part[1]), slices={"large": part}) for at, part in enumerate(large)]
+        found = judged(history(*(sample("metrics", 10.0 * at, poll) for at, poll in enumerate(polls))), "large")
+        assert (found.state, found.undecided) == (State.INCONCLUSIVE, True)
+        words = f"; {failures} of 3 requests of model large failed over the window's 9 min 50 s, which is not enough to"
+        assert words in found.message
+
+
+def test_a_listed_slice_is_within_its_limit_in_the_last_stretch_too() -> None:
+    """Of its 1,200 requests 2.5 % failed, all in the last five minutes."""
+    large = [(10 * at, max(0, at - 90)) for at in range(121)]
+    polls = [replace(metrics(100 * at, part[1]), slices={"large": part}) for at, part in enumerate(large)]
+    found = judged(history(*(sample("metrics", 10.0 * at, poll) for at, poll in enumerate(polls))), "large")
+    assert (found.state, found.undecided) == (State.INCONCLUSIVE, True)
+    assert "; 30 of 300 requests of model large failed over the last 5 min, which is not enough" in found.message
 
 
 def test_without_a_label_the_verdict_says_so() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.samples import Sample, SyntheticReading
 from rollout.monitoring.share_test import Counted
-from tests.support.windows import answered, bucketed, counters, history, own, sample, timed
+from rollout.monitoring.verdict import State
+from tests.support.windows import answered, bucketed, counters, history, own, sample, timed, verdict
 
 
 def refused(latency_ms: float = 2.0) -> SyntheticReading:
@@ -61,8 +62,34 @@ def test_a_failure_without_an_answer_may_not_have_reached_the_gateway_and_stays_
 
 
 def test_what_was_counted_between_a_reset_and_the_next_poll_is_kept_from_zero() -> None:
-    seen = history(*counters((0, 500, 5), (10, 540, 6), (20, 30, 2), (30, 40, 2)))
-    assert polls(seen) == [(0, 0), (40, 1), (30, 2), (10, 0)]
+    seen = history(*counters((0, 500, 5), (10, 540, 6), (20, 30, 2), (30, 40, 2), (40, 50, 2)))
+    assert polls(seen) == [(0, 0), (40, 1), (0, 0), (40, 2), (10, 0)]
+
+
+def test_two_resets_in_a_row_keep_what_was_counted_between_them() -> None:
+    seen = history(*counters((0, 500, 5), (10, 30, 2), (20, 20, 1), (30, 25, 1)))
+    assert polls(seen) == [(0, 0), (0, 0), (30, 2), (25, 1)]
+
+
+def test_processes_that_answer_in_turn_are_no_reset_and_no_data() -> None:
+    """Each switch would add the whole history of a replica as new requests; MON-6 says it, and rolls back."""
+    healthy = [(10 * n, total + n, 3500) for n, total in enumerate([50_000, 49_990] * 4)]
+    seen = history(*counters(*healthy))
+    assert seen.users.stream.window.requests == 6
+    assert seen.users.stream.window.failures == 0
+    found = verdict("MON-6", seen)
+    assert found.state is State.BREACHED
+    assert "several processes answer in turn" in found.message
+    once = history(*counters((0, 10_000, 900), (10, 10_010, 900), (20, 10_009, 900), (30, 10_020, 900)))
+    assert (once.users.stream.window.requests, once.users.stream.window.failures) == (20, 0)
+    assert "in turn" not in verdict("MON-6", once).message
+
+
+def test_requests_before_a_providers_first_histogram_are_in_it() -> None:
+    first, *later = bucketed((0, (0, 0, 0)), (10, (0, 60, 60)), (20, (18, 78, 78)))
+    fresh = replace(first, reading=replace(first.reading, histogram=None))
+    stream = history(fresh, *later).slow_users.stream(100.0)
+    assert [poll.requests for poll in stream.slower.polls] == [60.0, 18.0]
 
 
 def test_a_histogram_that_was_reset_counts_from_zero_and_keeps_what_it_had() -> None:

@@ -118,7 +118,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/monitoring/test_error_rise.py",
         rows=(
             ("interval[0] > NOTED_FACTOR", "interval[1] > NOTED_FACTOR", "Only a certain rise is noted."),
-            ("if not any(each.requests for each in compared):", "if False:", "A rise from nothing is no pass."),
+            ("if each.source == verdict.source:", "if False:", "A rise from nothing is no pass."),
+            ("elif not test.is_judgeable:", "elif False:", "A baseline of one request judges no rise."),
+            ("elif requests < least:", "elif False:", "A window of few requests does not exclude a rise."),
+            ("if min(treated, control) < least:", "if False:", "A control group of one request judges no rise."),
+            (
+                "if evidence.waiting > users.stretch().requests:",
+                "if False:",
+                "The window's last stretch is compared with the control group.",
+            ),
             ("if context.control is not None:", "if False:", "A canary is compared with its control group."),
         ),
     ),
@@ -127,7 +135,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/monitoring/test_slices.py",
         rows=(
             ("for value in slices.judge:", "for value in seen:", "A slice that is not listed is shown only."),
-            ("if missing and verdict", "if False and verdict", "A listed slice without a request is no pass."),
+            ("    if missing:", "    if False:", "A listed slice without a request is no pass."),
+            ("if not is_within(part, limit):", "if False:", "A listed slice of one request is no pass."),
         ),
     ),
     *of(

@@ -280,8 +280,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/monitoring/test_error_rate.py",
         rows=(
             (
-                "requests, failures = max(now.failed_requests, now.total_requests), now.failed_requests",
-                "requests, failures = 0, 0",
+                "return _added(now, None)",
+                "return 0, 0",
                 "What was counted between a reset and the next poll is kept.",
             ),
         ),

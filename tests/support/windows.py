@@ -21,7 +21,7 @@ from rollout.monitoring.verdict import State, Verdict
 NEW = ProviderChange("openai", "gpt-4o")
 OLD = ProviderChange("ollama", "llama3")
 TARGET = Target(name="test", environment="sandbox")
-BASELINE = Baseline("ollama", users_p95_ms=100.0, users_samples=500, synthetic_p95_ms=100.0, synthetic_samples=20)
+BASELINE = Baseline("ollama", users_p95_ms=100.0, users_samples=500, synthetic_p95_ms=100.0, synthetic_samples=500)
 
 
 BACKUP = Backup(
