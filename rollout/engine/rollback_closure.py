@@ -17,8 +17,10 @@ from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from rollout.journal.spool import SPOOL
 from rollout.monitoring.aggregates import BAD_STATUS
+from rollout.monitoring.power import POWER
 from rollout.reporting.documents import document, errors_seen, last_status, undocumented
 from rollout.reporting.post_mortem import write_post_mortem
+from rollout.reporting.window_end import what_it_could_tell
 
 _OUT_OF_REACH = frozenset({"MON-1", "VER-1", "APP-1.1"})
 """Clauses whose failure means that the new provider is out of reach."""
@@ -93,5 +95,7 @@ def _describe_next_step(rollout: RolloutContext, result: RolledBack, steps: Sequ
     if result.verified and any(row["clause"] == "RBK-5.3" and row["outcome"] == "failed" for row in steps):
         return f"the post-mortem could not be drafted, so read the report of the journal: rollout report {rollout.id}"
     if result.verified:
-        return f"read {rollout.folder / 'post-mortem.md'}"
+        read = f"read {rollout.folder / 'post-mortem.md'}"
+        more = f"repeat it with a longer window, or with `synthetic: {{power: {POWER:g}}}` under `monitor:`"
+        return f"{read}; or {more}" if what_it_could_tell(rollout.last_known_record()) else read
     return "A PERSON IS NEEDED. Check the gateway, then run: " + "  |  ".join(reversed(result.commands))

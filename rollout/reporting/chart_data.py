@@ -241,8 +241,8 @@ def own_requests(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
             reading = SyntheticReading(sample["ok"], sample.get("latency_ms"), status=sample.get("status"))
             spans = {name: sample.get(name, 0.0) for name in ("took_s", "late_s")}
             taken = Sample(SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading, **spans)
-            if (known := excuse_lateness(taken, reading)) is not None:
-                yield taken, known
+            if (kept := excuse_lateness(taken, reading)) is not None:
+                yield taken, kept
 
 
 def state_spans(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], str]) -> list[tuple[float, float, str]]:

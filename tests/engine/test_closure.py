@@ -145,6 +145,18 @@ def test_nothing_is_missing_where_everything_was_written(rollout: RolloutContext
     assert "NOT DOCUMENTED" not in page
 
 
+def test_after_an_inconclusive_end_the_next_step_names_what_would_decide_it(rollout: RolloutContext) -> None:
+    verdict = {"state": "inconclusive", "value": 0.044, "limit": 0.05, "samples": 45, "source": "users", "span": ""}
+    power = "45 requests: 5 % from 31 %"
+    rollout.append(
+        Kind.VERDICT, clause="MON-2", **verdict, at="", message="4.4 %", decided=False, watched_s=6.0, power=power
+    )
+    assert rolled_back(rollout).next_step == (
+        f"read {rollout.folder / 'post-mortem.md'}; or repeat it with a longer window, or with "
+        "`synthetic: {power: 0.9}` under `monitor:`"
+    )
+
+
 # A disk that is full (DOC-1, DOC-2, RBK-5.3)
 
 

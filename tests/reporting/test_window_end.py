@@ -24,6 +24,10 @@ from rollout.reporting.window_end import describe_end, describe_shares, unfinish
 from tests.support.journaled import JournaledRollout
 
 POWER = "30 requests: 5 % from 39 %; 28 synthetic requests a minute would show 10 % in 9 of 10"
+TOLD = (
+    "with 30 requests this window tells 39 % and more from the limit of 5 %, in 9 of 10 windows; 28 synthetic requests "
+    "a minute would show 10 % in 9 of 10"
+)
 MESSAGE = "error rate 4.4 % (0.4-14.1 %) over the window's 6 s (2 of 45 requests) is not above 5 %"
 WHY = f"MON-2: inconclusive, which is never a pass: {MESSAGE}"
 ERRORS: dict[str, Any] = {
@@ -130,7 +134,7 @@ def test_a_story_knows_when_its_window_went_on(tmp_path: Path) -> None:
 def test_the_page_over_all_rollouts_counts_it_apart_from_breaches(journaled: JournaledRollout) -> None:
     rollout = journaled.rollout
     seen = index.line("r-1", rollout.journal.entries("r-1"), rollout.clock.now())
-    assert (seen.state, seen.ended) == ("undecided", f"{LEFT}; the window could tell: MON-2: {POWER}")
+    assert (seen.state, seen.ended) == ("undecided", f"{LEFT}; the window could tell: MON-2: {TOLD}")
     text = index.write(rollout.journal, rollout.folder.parent).read_text(encoding="utf-8")
     assert "1 rolled back, verified: nothing breached, inconclusive to the end" in text
     assert f"<b>Not decided: </b>{seen.ended}" in text
@@ -142,7 +146,7 @@ def test_the_report_and_the_summary_answer_what_was_not_decided(journaled: Journ
     standing, clauses = verdict(story, ""), outcomes(story)
     answers = facts(story, standing, clauses)
     assert answers["Ended"] == f"rolled back: {LEFT}"
-    assert answers["It could tell"] == f"MON-2: {POWER}"
+    assert answers["It could tell"] == f"MON-2: {TOLD}"
     assert answers["Judged"].startswith(f"MON-2 inconclusive: {NUMBERS}; MON-3 holding: {SLOWER}")
     assert 'class="verdict undecided"' in banner(story, standing, answers, [])
     assert LEFT in summary(story, clauses, standing, answers)
@@ -181,7 +185,7 @@ def test_the_change_record_has_the_verdicts_and_how_the_window_ended(journaled: 
 
 def test_the_draft_of_the_post_mortem_blames_no_breach(journaled: JournaledRollout) -> None:
     text = write_post_mortem(journaled.rollout, WHY, []).read_text(encoding="utf-8")
-    assert f"**No trigger was breached:** {LEFT}. What the window could tell: MON-2: {POWER}\n" in text
+    assert f"**No trigger was breached:** {LEFT}. What the window could tell: MON-2: {TOLD}\n" in text
     assert f"**MON-2 at the end:** inconclusive: {NUMBERS}\n" in text
     assert "- Does the next window have enough requests to decide it" in text
     assert "**What decided:**" not in text
@@ -191,11 +195,11 @@ def test_the_draft_of_the_post_mortem_blames_no_breach(journaled: JournaledRollo
 def test_the_message_says_what_was_not_decided(journaled: JournaledRollout) -> None:
     record = journaled.rollout.record()
     body = messages.verdict(journaled.rollout, record, record.closed or {}, "read it").body
-    assert f"\nEnded: rolled back: {LEFT}\nIt could tell: MON-2: {POWER}\nMON-2: inconclusive: {NUMBERS}\n" in body
+    assert f"\nEnded: rolled back: {LEFT}\nIt could tell: MON-2: {TOLD}\nMON-2: inconclusive: {NUMBERS}\n" in body
 
 
 def test_the_status_tells_it_apart_from_a_breach(journaled: JournaledRollout) -> None:
     found = collect_facts(journaled.rollout.record(), None)
     assert found["state"] == "rolled back"
     assert found["ended"] == f"rolled back: {LEFT}"
-    assert found["power"] == f"MON-2: {POWER}"
+    assert found["power"] == f"MON-2: {TOLD}"

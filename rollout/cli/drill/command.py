@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         judged = list(replayed.judged(request))
     on_gateway = None
     if not args.json:
-        print(replayed.text(judged, f"{request.scenario.name}, judged on a clock that takes no time:"), flush=True)
+        print(replayed.text(judged, f"{request.scenario.name}, judged on a simulated clock:"), flush=True)
     if request.target.url is None if args.live is None else args.live:
         on_gateway = _drill_live(args, request)
     elif not args.json:
