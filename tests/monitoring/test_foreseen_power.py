@@ -23,7 +23,8 @@ shares, together 0.03 at most
 users: 1.0 requests a second
 users, 1,800 requests: 5 % from 7.9 %
 the suite's own, one every 1m: 30 requests: twice the limit cannot be seen
-baseline, 20 requests of the suite's own: 34 % of requests may be slower than its limit, so that MON-3 sees gross slowness only; `baseline_requests: 117` \
+baseline, 20 requests of the suite's own: 34 % of requests may be slower than its limit, so that MON-3 sees gross \
+slowness only; `baseline_requests: 117` \
 makes it 5 %
 """
 
