@@ -53,7 +53,7 @@ def _without_breach(aggregates: Aggregates, context: Context) -> Verdict:
     if not reads or len(missing) == len(reads):
         return _no_data("MON-5", sources, NONE, "none of the sources that would report something was seen")
     seen = sum(aggregates.polls[name].succeeded for name in reads)
-    undecided = "; ".join(_undecided(aggregates, context))
+    undecided = "; ".join(_undecided(aggregates, context, signals))
     state, message = State.HOLDING, f"nothing unexpected in {seen} looks at {sources}"
     if missing or lacking:
         message = f"nothing unexpected, but not seen once: {', '.join([*missing, *lacking])}"
@@ -129,13 +129,11 @@ def _broken_expectations(aggregates: Aggregates, context: Context) -> Iterator[F
         yield _proof(SourceName.SYNTHETIC, sample, f"two requests of the suite's own in a row: {what}")
 
 
-def _undecided(aggregates: Aggregates, context: Context) -> Iterator[str]:
+def _undecided(aggregates: Aggregates, context: Context, signals: Sequence[SignalState]) -> Iterator[str]:
     """Yield what more samples decide."""
     if aggregates.answers.unconfirmed is not None and context.monitor.limits.unexpected_share is None:
         yield f"a request of the suite's own: {aggregates.answers.unconfirmed[1]}; it is being sent again"
-    waiting = _paired(aggregates, context).waiting
-    if waiting:
-        yield f"{waiting:.0f} fallback(s) to another provider wait for the counters of users' requests"
+    yield from (signal.undecided for signal in signals if signal.undecided)
 
 
 def _paired(aggregates: Aggregates, context: Context) -> PairedFallbacks:
@@ -157,13 +155,14 @@ def _requests_before(first: Metrics | None, context: Context) -> int:
 def _describe_fallbacks(paired: PairedFallbacks, context: Context) -> str:
     """Return users' fallbacks in words; empty without one."""
     window, limit = paired.stream.window, context.monitor.limits.fallback_share
+    waits = f"; {paired.waiting:.0f} fallback(s) wait for the counters of users' requests" if paired.waiting else ""
     if not window.failures:
-        return ""
+        return waits
     share, counts = (
         show_rate(window.failures / window.requests, limit),
         f"{window.failures:.0f} of {window.requests:.0f}",
     )
-    return f"; fallbacks {share} ({counts} requests of users), limit {limit * 100:g} %"
+    return f"; fallbacks {share} ({counts} requests of users), limit {limit * 100:g} %{waits}"
 
 
 def _describe_signals(signals: Sequence[SignalState]) -> str:

@@ -78,11 +78,11 @@ def judge_rise(verdict: Verdict, users: ShareStream, own: ShareStream, both: Err
         if test.is_judgeable and each.stream.evidence(test).is_breached:
             return _breached(verdict, each, factor, limit)
         if each.source == verdict.source:
-            verdict = _unless_compared(verdict, each, factor, test)
+            verdict = _unless_compared(verdict, each, factor, test, fewest_requests(context.monitor.limits.error_rate))
     return verdict
 
 
-def _unless_compared(verdict: Verdict, each: Compared, factor: float, test: ShareTest) -> Verdict:
+def _unless_compared(verdict: Verdict, each: Compared, factor: float, test: ShareTest, least_before: int) -> Verdict:
     """Return the verdict, inconclusive where the requests that decide were compared with nothing."""
     requests, least = round(each.stream.window.requests), fewest_requests(test.limit)
     if not each.requests:
@@ -92,12 +92,17 @@ def _unless_compared(verdict: Verdict, each: Compared, factor: float, test: Shar
             f"a rise to {factor:g}x cannot be judged: {each.failures} of {each.requests} of {each.whose} failed before "
             f"the change, and with the uncertainty of that the limit is {test.limit:.0%}"
         )
+    elif each.requests < least_before:
+        why = (
+            f"{each.requests} of {each.whose} before the change are too few to judge a rise to {factor:g}x; "
+            f"{least_before} are needed"
+        )
     elif requests < least:
         why = f"{requests} of {each.whose} are too few to judge a rise to {factor:g}x; {least} are needed"
     else:
         return verdict
     # More requests of the window do not mend the baseline.
-    return _not_holding(verdict, why, undecided=test.is_judgeable)
+    return _not_holding(verdict, why, undecided=test.is_judgeable and each.requests >= least_before)
 
 
 def _not_holding(verdict: Verdict, why: str, *, undecided: bool) -> Verdict:

@@ -74,8 +74,10 @@ class SignalStreams:
         """Add one request of the suite's own."""
         for name, is_bad in ((RATE_LIMITED, is_rate_limited(reading)), (TIMED_OUT, is_timed_out(reading))):
             self.own[name].add(0.0, 1, is_bad)
-            # Without a status the gateway may not have counted it so.
-            self.users[name].own += is_bad and reading.status is not None
+            # The provider's counters have no request that the gateway's rate limit refused, and perhaps none without
+            # a status.
+            is_counted = reading.status is not None and reading.unexpected != Unexpected.RATE_LIMITED
+            self.users[name].own += is_bad and is_counted
         if reading.first_token_ms is not None:
             self.first_token_ms.append(reading.first_token_ms)
 

@@ -2,7 +2,7 @@
 
 A share of requests has the test of `rollout.monitoring.share_test`; so has the time to the first token, whose P95 is
 above a limit if more than 5 % of the answers begin later. A number, of PromQL or a cost, breaches by three polls in a
-row above its limit.
+row above its limit, and is undecided while its latest value is above it, or it has fewer than three.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ class SignalState:
         breach: the finding, if it breaches.
         lacks: why it cannot be judged; empty if it can.
         shown: its value and limit in words; empty without a value.
+        undecided: why more polls decide whether it breaches; empty if they do not.
     """
 
     name: str
     breach: tuple[Finding, ...] = ()
     lacks: str = ""
     shown: str = ""
+    undecided: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +186,18 @@ def _judge_number(
     shown = f"{values[-1]:.4g} of {highest:.4g}"
     latest = values[-IN_A_ROW:]
     if len(latest) < IN_A_ROW or min(latest) <= highest:
-        return SignalState(name, shown=shown)
+        return SignalState(name, shown=shown, undecided=_why_undecided(name, values, highest))
     text = f"the signal {name} is {values[-1]:.4g}, {IN_A_ROW} times in a row above {highest:.4g}"
     return SignalState(name, (Finding(source, _at(aggregates, source), text, IN_A_ROW),), shown=shown)
+
+
+def _why_undecided(name: str, values: Sequence[float], highest: float) -> str:
+    """Return why a number that does not breach is no pass yet; empty if it is one."""
+    if len(values) < IN_A_ROW:
+        return f"the signal {name} has {len(values)} of the {IN_A_ROW} values that it takes to judge it"
+    if values[-1] > highest:
+        return f"the signal {name} is {values[-1]:.4g}, above {highest:.4g}, and not yet {IN_A_ROW} times in a row"
+    return ""
 
 
 def _baseline(context: Context) -> SignalBaseline:

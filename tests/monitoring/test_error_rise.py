@@ -102,7 +102,9 @@ def test_the_requests_that_decide_are_compared_with_their_own_kind() -> None:
     found = judged(own, 3.0)
     assert (found.state, found.source, found.undecided) == (State.INCONCLUSIVE, "synthetic", False)
     assert "the baseline has none of the suite's own requests that a rise to 3x could be compared with" in found.message
-    assert judged(own, 3.0, baseline=Baseline("ollama", synthetic_samples=20)).state is State.HOLDING
+    few, enough = (judged(own, 3.0, baseline=Baseline("ollama", synthetic_samples=before)) for before in (28, 29))
+    assert (few.state, few.undecided, enough.state) == (State.INCONCLUSIVE, False, State.HOLDING)
+    assert "; 28 of the suite's own requests before the change are too few to judge a rise to 3x; 29" in few.message
 
 
 def test_a_window_of_few_requests_does_not_exclude_a_rise() -> None:

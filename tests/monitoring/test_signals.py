@@ -63,8 +63,12 @@ def coded(*polls: tuple[int, dict[str, int]]) -> list[Sample]:
     ]
 
 
+def readings(*values: float) -> list[Sample]:
+    return [sample("signals", 10.0 * at, Levels({"queue": value})) for at, value in enumerate(values)]
+
+
 def numbers(*values: float) -> Aggregates:
-    return history(*(sample("signals", 10.0 * at, Levels({"queue": value})) for at, value in enumerate(values)))
+    return history(*readings(*values))
 
 
 # The time to the first token
@@ -124,6 +128,13 @@ def test_the_suites_own_failures_are_not_the_users() -> None:
     assert seen.signals.own["timeout_share"].window.failures == 5
 
 
+def test_refusals_by_the_gateways_rate_limit_hide_no_users_refusals() -> None:
+    polls = coded((0, {}), (100, {"http_429": 5}))
+    seen = history(polls[0], *(sample("synthetic", 1.0 + at, refused()) for at in range(5)), polls[1])
+    assert seen.signals.users["rate_limited_share"].stream.window.failures == 5
+    assert seen.signals.own["rate_limited_share"].window.failures == 5
+
+
 def test_codes_that_were_reset_count_from_zero() -> None:
     seen = history(*coded((100, {"http_429": 50}), (10, {"http_429": 3})))
     assert seen.signals.users["rate_limited_share"].stream.window.failures == 3
@@ -156,6 +167,7 @@ def test_a_number_breaches_by_three_polls_in_a_row() -> None:
     assert found.breach[0].source == "signals"
     for near in ((21, 22), (21, 22, 20), (21, 20, 22, 23)):
         assert (judged(numbers(*near), by).breach, judged(numbers(*near), by).lacks) == ((), "")
+    assert judged(numbers(21, 22, 20), by).undecided == ""
     assert judged(history(), by).lacks == "it was not read once"
 
 
@@ -192,9 +204,23 @@ def test_a_signal_decides_mon_5_and_one_without_data_is_no_pass() -> None:
     without = judge(history(*seen), by, 60.0)[4]
     assert (without.state, without.undecided) == (State.INCONCLUSIVE, True)
     assert "not seen once: signal queue (it was not read once)" in without.message
-    with_data = judge(history(*seen, sample("signals", 0, Levels({"queue": 3.0}))), by, 60.0)[4]
+    with_data = judge(history(*seen, *readings(21, 22, 3)), by, 60.0)[4]
     assert with_data.state is State.HOLDING
     assert with_data.message.endswith("; signals: queue 3 of 20")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((1, 1), "the signal queue has 2 of the 3 values that it takes to judge it"),
+        ((1, 1, 1, 21, 22), "the signal queue is 22, above 20, and not yet 3 times in a row; signals: queue 22 of 20"),
+    ],
+)
+def test_a_number_that_is_not_judged_yet_is_no_pass(values: tuple[float, ...], words: str) -> None:
+    seen = [sample("operator", 0), sample("log", 0, ()), sample("fallbacks", 0, 0), sample("synthetic", 0, answered())]
+    found = judge(history(*seen, *readings(*values)), known(promql=(QUEUE,)), 60.0)[4]
+    assert (found.state, found.undecided) == (State.INCONCLUSIVE, True)
+    assert found.message.startswith(words)
 
 
 def test_each_share_of_a_signal_has_its_part_of_alpha() -> None:

@@ -30,6 +30,7 @@ from tests.support.windows import (
     history,
     metrics,
     sample,
+    served,
     state,
     verdict,
 )
@@ -318,6 +319,15 @@ def test_garbage_never_holds(readings: list[tuple[str, object]]) -> None:
     verdicts = {v.clause: v.state for v in judge(seen, context(), 1800.0)}
     assert {verdicts[clause] for clause in ("MON-1", "MON-2", "MON-3")} == {State.NO_DATA}
     assert State.HOLDING not in verdicts.values()
+
+
+@pytest.mark.parametrize("source", ["metrics", "control"])
+def test_an_infinite_count_is_a_failed_poll(source: str) -> None:
+    """The test for shares refuses it with an exception."""
+    seen = history(*served((3, 100, 0)), sample("control", 0, metrics(0)))
+    found = seen.add(sample(source, 40, replace(metrics(400), total_requests=math.inf)))
+    assert found.error == f"{source}: total_requests is inf, not a number from 0 up"
+    assert verdict("MON-2", seen).samples == 300
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=60), st.floats(0, 700))

@@ -484,7 +484,7 @@ def test_an_undecided_window_goes_on_and_is_judged_again(
 def test_a_breach_ends_a_window_that_goes_on_at_once(decide: Decide) -> None:
     window = Window(extends=True)
     decide(lambda now_s: UNDECIDED if now_s < 2000 else replace(UNDECIDED, state=State.BREACHED, undecided=False))
-    watched = window.watch([scripted("metrics", 10.0, metrics(1))], 1800.0)
+    watched = window.watch([connected(), scripted("metrics", 10.0, metrics(1))], 1800.0)
     assert (watched.watched_s, watched.extended_s) == (2000.0, 300.0)
     assert watched.breach is not None
     assert watched.breach.clause == "MON-2"
@@ -503,6 +503,14 @@ def test_an_inconclusive_verdict_that_no_request_can_decide_ends_the_window(deci
     decide(lambda _: replace(UNDECIDED, undecided=False))
     assert window.watch([connected()], 1800.0).watched_s == 1800.0
     assert window.extensions == []
+
+
+def test_an_undecided_window_does_not_go_on_where_another_verdict_does_not_hold(decide: Decide) -> None:
+    window = Window(extends=True)
+    decide(lambda _: UNDECIDED)
+    watched = window.watch([scripted("status", 10.0, Connection("unknown"))], 60.0)
+    assert watched.verdicts[0].state is State.INCONCLUSIVE
+    assert (watched.watched_s, window.extensions) == (60.0, [])
 
 
 def test_an_undecided_window_that_does_not_fit_its_change_window_ends(decide: Decide) -> None:

@@ -92,6 +92,8 @@ MUTANTS: tuple[Mutant, ...] = (
         rows=(
             ("min(latest) <= highest:", "max(latest) <= highest:", "A number breaches by three polls in a row."),
             ("len(latest) < IN_A_ROW or", "", "Two polls above a limit are no breach."),
+            ("    if len(values) < IN_A_ROW:", "    if False:", "A number of two polls is no pass."),
+            ("    if values[-1] > highest:", "    if False:", "A number above its limit is no pass."),
             ("    if not values:", "    if False:", "A number that was not read is not judged."),
             (
                 'lacks = "" if stream.window.requests else "no answer was a stream"',
@@ -111,6 +113,11 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Codes that were reset count from zero.",
             ),
             ("own = min(newly, self.own)", "own = 0", "The suite's own failures are not the users'."),
+            (
+                "is not None and reading.unexpected != Unexpected.RATE_LIMITED",
+                "is not None",
+                "Refusals by the gateway's rate limit hide no users' refusals.",
+            ),
         ),
     ),
     *of(

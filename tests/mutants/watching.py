@@ -22,6 +22,17 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
+        "rollout/monitoring/extension.py",
+        "tests/monitoring/test_window.py",
+        rows=(
+            (
+                "if not all(verdict.undecided for verdict in undecided):",
+                "if not any(verdict.undecided for verdict in undecided):",
+                "No window goes on that another verdict rolls back anyway.",
+            ),
+        ),
+    ),
+    *of(
         "rollout/monitoring/poll_schedule.py",
         "tests/monitoring/test_window.py",
         rows=(

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from rollout.monitoring.verdict import State, Verdict
+from rollout.monitoring.verdict import Judge, State, Verdict
 
 Decide: TypeAlias = Callable[[Callable[[float], Verdict]], None]
-"""Puts a judge in the place of MON-2's: seconds of the window -> its verdict; MON-3 holds."""
+"""Puts a judge in the place of MON-2's: seconds of the window -> its verdict; MON-3 to MON-5 hold."""
 
 UNDECIDED = Verdict(
     clause="MON-2",
@@ -27,12 +27,15 @@ HOLDS = replace(UNDECIDED, state=State.HOLDING, message="error rate 4.0 % is not
 
 
 def judging(triggers: Any, judge: Callable[[float], Verdict]) -> Any:
-    """Return the triggers with this judge for MON-2, and one for MON-3 that holds."""
-    status, (_, errors), (_, latencies), *others = triggers
-    latency = replace(HOLDS, clause="MON-3")
+    """Return the triggers with this judge for MON-2, and some for MON-3 to MON-5 that hold."""
+    status, (_, errors), *others, data = triggers
     return (
         status,
         (lambda _aggregates, _context, now_s: judge(now_s), errors),
-        (lambda _aggregates, _context, _now_s: latency, latencies),
-        *others,
+        *((_holding(f"MON-{clause}"), reads) for clause, (_, reads) in enumerate(others, 3)),
+        data,
     )
+
+
+def _holding(clause: str) -> Judge:
+    return lambda _aggregates, _context, _now_s: replace(HOLDS, clause=clause)
