@@ -23,7 +23,8 @@ shares, together 0.03 at most
 users: 1.0 requests a second
 users, 1,800 requests: 5 % from 7.9 %
 the suite's own, one every 1m: 30 requests: twice the limit cannot be seen
-baseline, 20 requests of the suite's own: 34 % of requests may be slower than its limit; `baseline_requests: 117` \
+baseline, 20 requests of the suite's own: 34 % of requests may be slower than its limit, so that MON-3 sees gross \
+slowness only; `baseline_requests: 117` \
 makes it 5 %
 """
 
@@ -133,7 +134,7 @@ def test_the_measured_baseline_gives_the_effective_limit() -> None:
 def test_a_small_baseline_says_how_many_requests_it_would_take() -> None:
     last = foreseen(users(1.0), baseline=own_baseline(20)).lines[-1]
     assert last.startswith("baseline, 20 requests of the suite's own: 34 % of requests may be slower than 2")
-    assert last.endswith("; `baseline_requests: 117` makes it 5 %")
+    assert last.endswith(", so that MON-3 sees gross slowness only; `baseline_requests: 117` makes it 5 %")
 
 
 @pytest.mark.parametrize("requests", [117, 149])
