@@ -170,7 +170,8 @@ def _readings(rollout: RolloutContext, since: _Since) -> list[tuple[float, Metri
     readings = [(0.0, then), (since.lasts_s, now)]
     restarted = since.traces.boot != rollout.gateway.boot_id()
     if restarted or now.total_requests < then.total_requests or now.failed_requests < then.failed_requests:
-        readings.insert(1, (0.0, _nothing(now)))
+        # A second reading confirms that the counters began anew.
+        readings[1:1] = [(0.0, _nothing(now))] * 2
     return readings
 
 

@@ -242,6 +242,7 @@ def _latency_verdict(aggregates: Aggregates, decides: _Latencies) -> Verdict:
         message=message,
         interval=interval,
         effective_limit=limit.value_ms,
+        limit_share=limit.share,
         undecided=state is State.INCONCLUSIVE and decides.is_known,
     )
 
