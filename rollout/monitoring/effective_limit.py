@@ -78,6 +78,11 @@ def fewest_baseline_requests(alpha: float) -> int:
     return math.ceil(math.log(alpha / 2.0) / math.log(P95))
 
 
+def slower_share(requests: int, alpha: float) -> float:
+    """Return the share of requests that may be slower than the multiple of a P95 of so many requests: 5 %, or more."""
+    return _rank_and_share(requests, alpha)[1]
+
+
 def factor_that_exceeds(ordered_latencies_ms: Sequence[float], limit_ms: float, share: float) -> float:
     """Return the multiple of all latencies of the baseline at which `share` of them is slower than the limit."""
     rank = math.ceil((1.0 - share) * len(ordered_latencies_ms))

@@ -12,6 +12,7 @@ from rollout.monitoring.effective_limit import (
     EffectiveLimit,
     effective_limit,
     effective_limit_of_histogram,
+    slower_share,
 )
 from rollout.monitoring.samples import Baseline, Context
 from rollout.monitoring.share_tests import baseline_alpha
@@ -97,8 +98,8 @@ def _of_p95(context: Context, p95_ms: float | None, requests: int) -> LatencyLim
     """Return the limit of a baseline of which only the P95 is known: a gateway's percentile, a journal of before."""
     if p95_ms is None or requests < context.monitor.min_samples:
         return None
-    factor = context.monitor.limits.latency_factor
-    return _usable(factor, p95_ms, EffectiveLimit(factor * p95_ms, SLOWER_SHARE, requests), "baseline")
+    factor, share = context.monitor.limits.latency_factor, slower_share(requests, baseline_alpha(context))
+    return _usable(factor, p95_ms, EffectiveLimit(factor * p95_ms, share, requests), "baseline")
 
 
 def _usable(factor: float, p95_ms: float, found: EffectiveLimit | None, of: str) -> LatencyLimit | None:

@@ -162,6 +162,8 @@ def test_a_gap_is_as_long_as_the_samples_say_and_gaps_that_overlap_are_one() -> 
     samples.append(sample("status", 302.0, status="connected", unwatched_s=200.0) | {"at": at(59)})
     samples.append(sample("way_back", 309.0, succeeded=True, unwatched_s=40.0) | {"at": at(59)})
     samples.append(sample("alerts", 30.0, alerts=[], unwatched_s=0.4))
+    # It lies between the other two, and ends before them.
+    samples.append(sample("fallbacks", 290.0, count=0, unwatched_s=180.0) | {"at": at(59)})
     assert gaps(bake(*samples)) == [(70.0, 302.0)]
 
 
