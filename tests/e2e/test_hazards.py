@@ -25,6 +25,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -363,7 +364,8 @@ def test_a_signal_in_the_window_rolls_back(bench: Bench, number: signal.Signals)
     code = in_the_window(bench, number).wait(60)
     settled(bench, code)
     assert code == 10
-    assert f"MON-7: {number.name} asked the run to stop" in last(bench).closed["why"]  # type: ignore[index]
+    why = str(last(bench).closed["why"])  # type: ignore[index]
+    assert re.fullmatch(rf"MON-7: asked to stop after \d+ s: {number.name} asked the run to stop", why), why
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
