@@ -203,7 +203,8 @@ def _why_unread(target: Target, traces: ClosingSnapshot) -> str:
 
 def _describe(verdict: Verdict) -> str:
     word = "" if verdict.state in (State.HOLDING, State.BREACHED) else f"{verdict.state}, which is never a pass: "
-    return word + verdict.message.replace("the window's", "the review's")
+    message = verdict.message.replace("the window's", "the review's")
+    return word + message.replace("since the activation", "since the rollout's end")
 
 
 def _added(then: Metrics, now: Metrics) -> Metrics:

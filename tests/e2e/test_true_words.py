@@ -50,6 +50,7 @@ def taken_back(lab: Lab) -> None:
 
 def canary_kept(lab: Lab) -> None:
     del lab.scenario["monitor"]["window"]
+    lab.scenario["monitor"]["baseline_requests"] = 19
     stages = [{"share": "50%", "for": "2s"}, {"share": "100%", "for": "2s"}]
     lab.scenario["strategy"] = {"stages": stages, "stabilise": "2s"}
     run = lab.run()

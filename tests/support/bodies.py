@@ -15,6 +15,7 @@ from rollout.core.policy import Policy
 from rollout.core.scenario import ChangeClass, EnvironmentChange, Impact, LimitChange, Operator, Scenario
 from rollout.core.target import Target
 from rollout.engine.emergency_order import Order
+from rollout.monitoring.samples import Baseline
 from tests.support.canaries import SHORT
 from tests.support.clocks import BEGINNING
 from tests.support.journals import ID
@@ -85,7 +86,8 @@ def backup() -> Mapping[str, Any]:
 
 def baseline() -> Mapping[str, Any]:
     users = {"users_p95_ms": 63.0, "users_samples": 3, "users_requests": 3, "users_error_rate": 0.0}
-    return {"provider": "ollama", "synthetic_p95_ms": 68.0, "synthetic_samples": 3, "synthetic_failures": 0, **users}
+    own = {"synthetic_p95_ms": 68.0, "synthetic_samples": 3, "synthetic_latencies_ms": (61.0, 64.0, 68.0)}
+    return Baseline("ollama", **users, **own).record()
 
 
 def order() -> Order:

@@ -19,6 +19,7 @@ from rollout.core.scenario import Scenario
 from rollout.core.target import Target
 from rollout.engine.emergency import opening
 from rollout.journal.record import Decision, Kind, What
+from rollout.monitoring.window_state import JUDGE
 from tests.support.bodies import SAFE, asked, backup, baseline, opened, order
 from tests.support.clocks import BEGINNING
 from tests.support.journals import NOW, Pen
@@ -208,12 +209,12 @@ def _canary(pen: Pen, tale: Tale) -> None:
     split = f"{NEW} 10%, {OLD} 90%"
     # The effect that counts from here on is the canary's own: the single request's is over.
     pen.sends("CAN-2.1", "forward", split, What.WEIGHTS, afresh=True)
-    _window(pen, stage="CAN-2.1 10%")
+    _window(pen, stage="CAN-2.1 10%", control_ms=[])
     if tale.shape == "canary back":
         _breached(pen, tale, stage="CAN-2.1 10%")
         return
     pen.sends("CAN-2.4", "forward", str(NEW), What.PROVIDER)
-    _window(pen, stage="CAN-2.4 100%")
+    _window(pen, stage="CAN-2.4 100%", control_ms=[])
     pen.phase("monitor")
     _kept(pen, tale)
 
@@ -260,8 +261,8 @@ def _ended(pen: Pen, tale: Tale) -> None:
     _breached(pen, tale)
 
 
-def _window(pen: Pen, **stage: str) -> None:
-    pen.write(Kind.WINDOW, {"began_at": pen.now, "window_s": 9.0, "extends": True, **stage})
+def _window(pen: Pen, **stage: Any) -> None:
+    pen.write(Kind.WINDOW, {"began_at": pen.now, "window_s": 9.0, "judge": JUDGE, "extends": True, **stage})
     for second, failed in ((0, 0), (4, 6), (8, 13)):
         sample = {"source": "metrics", "at_s": float(second), "at": pen.now, "took_s": 0.01}
         pen.write(Kind.SAMPLE, {**sample, "total": 100 + 20 * second, "failed": failed, "p95_ms": 60.0, "samples": 9})
@@ -271,7 +272,7 @@ def _window(pen: Pen, **stage: str) -> None:
 
 def _sliced(pen: Pen, *, first: bool) -> None:
     if first:
-        pen.write(Kind.WINDOW, {"began_at": pen.now, "window_s": 9.0, "extends": True})
+        pen.write(Kind.WINDOW, {"began_at": pen.now, "window_s": 9.0, "judge": JUDGE, "extends": True})
     left = {
         "left_s": 5.0,
         "extended_s": 0.0,
@@ -296,7 +297,8 @@ def _breached(pen: Pen, tale: Tale, **stage: str) -> None:
     message = "error rate 8.8 % is above 5 %"
     numbers = {"value": 0.088, "limit": 0.05, "samples": 147, "source": "users", "span": "the window's 8 s"}
     verdict = {"clause": "MON-2", "state": "breached", "message": message, "decided": True, "watched_s": 8.0}
-    pen.write(Kind.VERDICT, {**verdict, **numbers, "at": pen.now, **stage})
+    shares = {"interval": [0.05, 0.15], "effective_limit": None, "power": "", "undecided": False, "limit_share": None}
+    pen.write(Kind.VERDICT, {**verdict, **numbers, **shares, "at": pen.now, **stage})
     _rolled_back(pen, tale, f"MON-2: {message}")
 
 
