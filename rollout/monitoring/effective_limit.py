@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rollout.core.histogram import Histogram
 from rollout.monitoring.binomial import upper_bound, upper_tail
@@ -120,6 +121,8 @@ def count_slower(histogram: Histogram, limit_ms: float) -> Slower:
     return Slower(histogram.count, 0.0)
 
 
+# The limit is asked for at every poll, and neither number changes within a window.
+@lru_cache(maxsize=32)
 def _rank_and_share(requests: int, alpha: float) -> tuple[int, float]:
     """Return the rank k of the baseline's latency and the share of requests that may be slower than its multiple.
 
