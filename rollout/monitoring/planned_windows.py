@@ -10,13 +10,13 @@ from functools import lru_cache
 from rollout.config.sanity_bounds import MONITOR
 from rollout.core.canary_stages import Stage, stages
 from rollout.core.policy import WITHOUT_USERS, Policy
-from rollout.core.scenario import ProviderChange, Scenario
+from rollout.core.scenario import AT_MOST, ProviderChange, Scenario
 from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
 from rollout.monitoring.power import MOST_REQUESTS, POWER, breach_probability
 from rollout.monitoring.samples import Baseline, Context
 from rollout.monitoring.share_test import ShareTest
-from rollout.monitoring.share_tests import LONGEST, users_error_test
+from rollout.monitoring.share_tests import users_error_test
 from rollout.monitoring.synthetic_pace import (
     FASTEST_S,
     greatest_usd,
@@ -157,7 +157,7 @@ def _fewest_polls(test: ShareTest) -> int:
     """Return the fewest polls in which any number of requests shows twice the limit."""
     twice, polls = min(1.0, 2.0 * test.limit), 1
     while polls < _MOST_POLLS_SEARCHED:
-        shortened = replace(test, polls=math.ceil(LONGEST * polls) + 1)
+        shortened = replace(test, polls=math.ceil(AT_MOST * polls) + 1)
         if breach_probability(shortened, twice, MOST_REQUESTS, polls) >= POWER:
             break
         polls += 1

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from rollout.core.histogram import Histogram
+from rollout.core.scenario import AT_MOST
 from rollout.monitoring.effective_limit import factor_that_exceeds
 from rollout.monitoring.latency_limit import LatencyLimit
 from rollout.monitoring.power import (
@@ -25,7 +26,6 @@ from rollout.monitoring.power import (
 )
 from rollout.monitoring.samples import Context
 from rollout.monitoring.share_test import Counted, ShareTest
-from rollout.monitoring.share_tests import LONGEST
 from rollout.monitoring.synthetic_pace import needed_requests
 
 _DIGITS = 2
@@ -98,7 +98,7 @@ def is_twice_shown(shown: float | None, test: ShareTest) -> TypeGuard[float]:
 def _smallest(context: Context, test: ShareTest, window: Counted) -> float | None:
     """Return the share of `shown_share` for a window so far; its polls are the test's, as far as it was watched."""
     watched = window.seconds / context.lasts_s
-    polls = (test.polls - 1) * min(1.0, watched / LONGEST)
+    polls = (test.polls - 1) * min(1.0, watched / AT_MOST)
     rounded = _to_two_digits if watched >= _NEARLY_ALL else _to_a_quarter
     return shown_share(test, rounded(window.requests), max(1, rounded(polls)))
 

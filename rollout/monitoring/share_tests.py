@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 
+from rollout.core.scenario import AT_MOST
 from rollout.monitoring.effective_limit import SLOWER_SHARE
 from rollout.monitoring.samples import Context
 from rollout.monitoring.share_test import STRETCH_S, ShareTest
-
-LONGEST = 2.0
-"""A window is at most so many times as long with its extensions."""
 
 
 def trigger_alpha(context: Context) -> float:
@@ -28,7 +26,7 @@ def source_alpha(context: Context) -> float:
 
 def most_polls(context: Context, every_s: float) -> int:
     """Return how many polls of a source a window has at most, its extension included."""
-    return math.ceil(LONGEST * context.lasts_s / every_s) + 1
+    return math.ceil(AT_MOST * context.lasts_s / every_s) + 1
 
 
 def recent_s(context: Context) -> float:

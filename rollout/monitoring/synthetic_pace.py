@@ -9,11 +9,11 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 
-from rollout.core.scenario import Monitor
+from rollout.core.scenario import AT_MOST, Monitor
 from rollout.monitoring.power import breach_probability
 from rollout.monitoring.samples import Context
 from rollout.monitoring.share_test import ShareTest
-from rollout.monitoring.share_tests import LONGEST, own_error_test
+from rollout.monitoring.share_tests import own_error_test
 
 FASTEST_S = 0.1
 """No request of the suite's own follows another one sooner."""
@@ -30,7 +30,7 @@ def planned_requests(context: Context) -> int:
 def most_requests(context: Context) -> int:
     """Return how many synthetic requests the window sends at most, with its extensions."""
     monitor = context.monitor
-    sent = math.ceil(round(LONGEST * context.lasts_s / monitor.synthetic_every_s, 6))
+    sent = math.ceil(round(AT_MOST * context.lasts_s / monitor.synthetic_every_s, 6))
     return min(sent, monitor.synthetic_at_most) if monitor.in_turn else 0
 
 
@@ -82,7 +82,7 @@ def show_usd(usd: float) -> str:
 def _fewest(limit: float, alpha: float, most: int, share: float, power: float) -> int | None:
     def is_enough(sent: int) -> bool:
         # Each request is a poll of its own.
-        test = ShareTest(limit, alpha, math.ceil(LONGEST * sent) + 1)
+        test = ShareTest(limit, alpha, math.ceil(AT_MOST * sent) + 1)
         return breach_probability(test, min(1.0, 2.0 * limit), round(sent * share), sent) >= power
 
     if not most or not is_enough(most):

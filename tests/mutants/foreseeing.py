@@ -101,8 +101,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/monitoring/test_power_report.py",
         rows=(
             (
-                "* min(1.0, watched / LONGEST)",
-                "/ LONGEST",
+                "* min(1.0, watched / AT_MOST)",
+                "/ AT_MOST",
                 "What a window can tell so far has the polls that were watched so far.",
             ),
             (

@@ -190,7 +190,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "The test of MON-3 has the half of alpha that the baseline's uncertainty leaves.",
             ),
             (
-                "return math.ceil(LONGEST * context.lasts_s / every_s) + 1",
+                "return math.ceil(AT_MOST * context.lasts_s / every_s) + 1",
                 "return math.ceil(context.lasts_s / every_s) + 1",
                 "The polls of a window's extension are tests too.",
             ),
