@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 from rollout.core.histogram import Histogram
 from rollout.monitoring.effective_limit import (
@@ -73,25 +72,14 @@ def _of_own(context: Context, base: Baseline) -> LatencyLimit | None:
 
 def _of_latencies(context: Context, latencies_ms: tuple[float, ...], of: str) -> LatencyLimit | None:
     factor = context.monitor.limits.latency_factor
-    found = _limit_of_latencies(latencies_ms, factor, baseline_alpha(context))
+    found = effective_limit(latencies_ms, factor, baseline_alpha(context))
     return _usable(factor, percentile(latencies_ms), found, of)
-
-
-# The limit is asked for at every poll, and the latencies do not change.
-@lru_cache(maxsize=8)
-def _limit_of_latencies(latencies_ms: tuple[float, ...], factor: float, alpha: float) -> EffectiveLimit | None:
-    return effective_limit(latencies_ms, factor, alpha)
 
 
 def _of_histogram(context: Context, histogram: Histogram, p95_ms: float) -> LatencyLimit | None:
     factor = context.monitor.limits.latency_factor
-    found = _limit_of_histogram(histogram, factor, baseline_alpha(context))
+    found = effective_limit_of_histogram(histogram, factor, baseline_alpha(context))
     return _usable(factor, p95_ms, found, "baseline")
-
-
-@lru_cache(maxsize=8)
-def _limit_of_histogram(histogram: Histogram, factor: float, alpha: float) -> EffectiveLimit | None:
-    return effective_limit_of_histogram(histogram, factor, alpha)
 
 
 def _of_p95(context: Context, p95_ms: float | None, requests: int) -> LatencyLimit | None:

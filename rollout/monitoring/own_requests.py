@@ -25,7 +25,6 @@ class Requests:
 
     answered: int = 0
     errors: ShareStream = field(default_factory=ShareStream)
-    _watched_s: float | None = None
     _times: list[float] = field(default_factory=list)
     _failures: list[int] = field(default_factory=list)
     _all: list[SyntheticReading] = field(default_factory=list)
@@ -45,10 +44,7 @@ class Requests:
             unwatched_s: how many seconds of the window were not watched until then, according to the source's polls.
         """
         self._times.append(max(sample.at_s, self._times[-1]) if self._times else sample.at_s)
-        watched_s = self._times[-1] - unwatched_s
-        before_s = watched_s if self._watched_s is None else self._watched_s
-        self._watched_s = max(watched_s, before_s)
-        self.errors.add(self._watched_s - before_s, 1, not reading.ok)
+        self.errors.add_up_to(self._times[-1] - unwatched_s, 1, not reading.ok)
         self._failures.append((not reading.ok) + (self._failures[-1] if self._failures else 0))
         self._all.append(reading)
         # A poll that ended late ended after those that began later.

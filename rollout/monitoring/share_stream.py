@@ -24,7 +24,14 @@ class ShareStream:
 
     polls: list[Counted] = field(default_factory=list)
     window: Counted = NOTHING
+    _watched_s: float | None = None
     _evidence: dict[ShareTest, tuple[ShareEvidence, int]] = field(default_factory=dict)
+
+    def add_up_to(self, watched_s: float, requests: float, failures: float) -> None:
+        """Add one poll that covers the window's watched time up to `watched_s`, since the poll before."""
+        before_s = watched_s if self._watched_s is None else self._watched_s
+        self._watched_s = max(watched_s, before_s)
+        self.add(self._watched_s - before_s, requests, failures)
 
     def add(self, seconds: float, requests: float, failures: float) -> None:
         """Add one poll.

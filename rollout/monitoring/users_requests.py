@@ -32,7 +32,6 @@ class UsersErrors:
     """
 
     stream: ShareStream = field(default_factory=ShareStream)
-    _watched_s: float | None = None
 
     def add(self, counters: Counters, own: Requests, unwatched_s: float) -> None:
         """Add what the latest reading of the counters has counted since the one before.
@@ -48,10 +47,7 @@ class UsersErrors:
         known = self.stream.window
         failures = max(0.0, span.failures - known.failures)
         requests = max(failures, span.requests - known.requests)
-        watched_s = span.to_s - unwatched_s
-        before_s = watched_s if self._watched_s is None else self._watched_s
-        self._watched_s = max(watched_s, before_s)
-        self.stream.add(self._watched_s - before_s, requests, failures)
+        self.stream.add_up_to(span.to_s - unwatched_s, requests, failures)
 
 
 @dataclass(slots=True)

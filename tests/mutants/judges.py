@@ -216,8 +216,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A request is counted once.",
             ),
             (
-                "watched_s = span.to_s - unwatched_s",
-                "watched_s = span.to_s",
+                "add_up_to(span.to_s - unwatched_s,",
+                "add_up_to(span.to_s,",
                 "What was not watched is no part of users' stretch.",
             ),
             (
@@ -253,8 +253,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A request that may not have reached the gateway is not subtracted from users'.",
             ),
             (
-                "watched_s = self._times[-1] - unwatched_s",
-                "watched_s = self._times[-1]",
+                "add_up_to(self._times[-1] - unwatched_s,",
+                "add_up_to(self._times[-1],",
                 "What was not watched is no part of the stretch of the suite's own requests.",
             ),
         ),
