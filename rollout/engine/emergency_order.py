@@ -18,6 +18,7 @@ from rollout.config.project import TARGETS, journal_in
 from rollout.core.caller import caller, identify
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
+from rollout.core.target import OtherCall, Target
 from rollout.core.visible import on_one_line
 from rollout.gateway import bare_http
 from rollout.gateway.endpoints import path_of
@@ -74,6 +75,20 @@ class Order:
     def to(self) -> str:
         """What to activate, ``provider:model``."""
         return f"{self.provider}:{self.model}"
+
+    @property
+    def described(self) -> Target:
+        """The target, as far as an emergency knows it, for the driver that describes the activation."""
+        given = self.target
+        calls = {name: OtherCall(call["path"], call["body"]) for name, call in given.get("activate_with", {}).items()}
+        return Target(
+            name=given["name"],
+            environment=given["environment"],
+            url=given["url"],
+            token_env=given.get("token_env"),
+            paths=given.get("paths", {}),
+            activate_with=calls,
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
