@@ -16,7 +16,7 @@ from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
 from rollout.core.wishes import SetEnvironment
 from rollout.core.writes import FileEdit
-from rollout.gateway.drivers.selection import describe_writes
+from rollout.gateway.drivers.selection import describe_writes, driver_of
 from rollout.gateway.host import env_file, env_text
 from rollout.journal.record import RolloutRecord, What
 
@@ -151,6 +151,5 @@ def _wanted(rollout: RolloutContext, change: EnvironmentChange) -> dict[str, str
 
 def _all_keys(rollout: RolloutContext) -> tuple[str, ...]:
     """Return every key that this rollout may have moved, an activation's own among them."""
-    target = rollout.target
     keys = [key for change in rollout.scenario.changes if isinstance(change, EnvironmentChange) for key in change.keys]
-    return (*keys, target.provider_key, target.model_key, *target.activation_rewrites)
+    return (*keys, *driver_of(rollout.target).activation_keys())

@@ -15,7 +15,7 @@ from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate
 from rollout.gateway.client import Gateway
-from rollout.gateway.drivers.selection import takes_restart
+from rollout.gateway.drivers.selection import driver_of, takes_restart
 from rollout.journal.record import Kind, What
 
 
@@ -30,7 +30,7 @@ def in_effect(rollout: RolloutContext, change: ProviderChange) -> bool:
 
 def own(target: Target, _change: ProviderChange) -> frozenset[str]:
     """Return the configuration keys that an activation on this target may write."""
-    return frozenset({target.provider_key, target.model_key, *target.activation_rewrites})
+    return frozenset(driver_of(target).activation_keys())
 
 
 def steps(rollout: RolloutContext, change: ProviderChange) -> Iterator[tuple[str, Callable[[], str]]]:

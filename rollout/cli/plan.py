@@ -25,14 +25,13 @@ from rollout.core.redaction import Redactor, is_secret_name
 from rollout.core.request import Request
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.core.target import Routing, Target
+from rollout.core.writes import Read
 from rollout.engine.credentials import connect
 from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
 from rollout.engine.traffic import measure_traffic
 from rollout.engine.window_power import price_of
-from rollout.gateway.costs import sent_by
-from rollout.gateway.drivers.selection import takes_restart
-from rollout.gateway.endpoints import path_of
+from rollout.gateway.drivers.selection import driver_of, takes_restart
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.monitoring.extension import describe_plan
@@ -123,7 +122,7 @@ def text(request: Request, plan: Planned) -> str:
             *_list_notices(request, plan),
             "",
             "may cost money:",
-            *(f"  {words}" for words in sent_by(request.target)),
+            *(f"  {words}" for words in driver_of(request.target).paid_reads()),
             f"  synthetic requests: {promise(request.scenario.monitor, len(stages(request.scenario)) or 1)}",
             "",
             "what the window can tell:",
@@ -221,7 +220,7 @@ def _ahead(request: Request, before: Before) -> Iterator[Item]:
 
 
 def _connection_test(target: Target, change: ProviderChange, clause: str) -> Item:
-    return Item(clause, "changes nothing", "POST", path_of("test_connection", target.paths, change.provider))
+    return items.read(target, Read.TEST_CONNECTION, clause, "changes nothing", change.provider)
 
 
 def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
@@ -248,9 +247,7 @@ def _single_request(request: Request, before: Before) -> Iterator[Item]:
         return
     yield _connection_test(target, new, "CAN-1")
     yield items.activation(target, new, "CAN-1")
-    yield Item(
-        "CAN-1", "one request", "POST", target.chat_with.path if target.chat_with else path_of("chat", target.paths)
-    )
+    yield items.read(target, Read.COMPLETION, "CAN-1", "one request")
     yield items.activation(target, before.previous, "CAN-1", "straight back")
 
 

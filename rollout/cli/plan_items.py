@@ -11,8 +11,8 @@ from typing import Any
 from rollout.core.scenario import LimitChange, ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, SetLimit, Split, Wish
-from rollout.gateway.drivers.selection import describe_calls
-from rollout.gateway.endpoints import life_of, path_of
+from rollout.core.writes import Read
+from rollout.gateway.drivers.selection import describe_calls, driver_of
 from rollout.monitoring.foreseen_power import UsersTraffic
 
 NOT_MEASURED = UsersTraffic(None, "not known: the precheck measures them (PRE-2.5)")
@@ -113,6 +113,12 @@ def _item(target: Target, wish: Wish, clause: str, words: str) -> Item:
     return Item(clause, words, call.method, call.path, call.body)
 
 
+def read(target: Target, what: Read, clause: str, words: str, provider: str = "") -> Item:
+    """Return a read that people are shown in a plan."""
+    call = driver_of(target).read_call(what, provider)
+    return Item(clause, words, call.method, call.path)
+
+
 def restart(
     target: Target, deadline_s: float, run: str, wait: str, *, unless_active: ProviderChange | None = None
 ) -> Iterator[Item]:
@@ -129,7 +135,7 @@ def restart(
     commands = _ON_DEMAND if service is None else ", ".join(map(shlex.join, (service.stop, service.start)))
     condition = f"; left out where the gateway reports {unless_active} active already" if unless_active else ""
     yield Item(run, f"restart: {commands}; healthy within {deadline_s:g} s{condition}")
-    yield Item(wait, "until it is healthy", "GET", path_of(life_of(target.paths), target.paths))
+    yield read(target, Read.HEALTH, wait, "until it is healthy")
 
 
 def env_file(target: Target) -> str:

@@ -11,8 +11,8 @@ from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange, Scenario
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, Split, Wish
-from rollout.gateway.drivers.selection import describe_calls
-from rollout.gateway.endpoints import path_of
+from rollout.core.writes import Read
+from rollout.gateway.drivers.selection import describe_calls, driver_of
 
 
 def carry_out(target: Target, wish: Wish) -> tuple[str, ...]:
@@ -29,7 +29,8 @@ def carry_out(target: Target, wish: Wish) -> tuple[str, ...]:
 
 def read_command(target: Target) -> str:
     """Return the `curl` command that shows which provider is active."""
-    return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
+    call = driver_of(target).read_call(Read.ACTIVE)
+    return get(f"{target.url}{call.path}", target.token_env)
 
 
 def rollback(

@@ -6,18 +6,22 @@ library and names of the domain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, assert_never
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
 from rollout.core.errors import GatewayError
+from rollout.core.scenario import ProviderChange
 from rollout.core.target import OtherCall, Routing, Target
 from rollout.core.wishes import Activate, SetEnvironment, SetLimit, Split, Wish
-from rollout.core.writes import Claim, Deadline, FileEdit, HttpCall, Restart, Write
-from rollout.gateway.endpoints import filled, filled_path, path_of, weights_of
+from rollout.core.writes import Claim, Deadline, FileEdit, HttpCall, Read, ReadCall, Restart, Write
+from rollout.gateway.costs import sent_by
+from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
 
 if TYPE_CHECKING:
     from rollout.gateway.drivers.protocol import Reads
     from rollout.gateway.sender import Sender
+
+_CALLS = {Read.ACTIVE: "providers", Read.TEST_CONNECTION: "test_connection", Read.COMPLETION: "chat"}
 
 
 class Documented:
@@ -47,6 +51,58 @@ class Documented:
                 return FileEdit(None, "env", wish.values, wish.secrets, wish.remove), Restart()
             case _:
                 assert_never(wish)
+
+    def read_call(self, read: Read, provider: str = "") -> ReadCall:
+        """Return how a read is asked for; a chat by the target's own call, where it has one (deviation 17)."""
+        own = self._target.chat_with if read is Read.COMPLETION else None
+        if own is not None:
+            return ReadCall("POST", own.path)
+        method = "POST" if read in (Read.TEST_CONNECTION, Read.COMPLETION) else "GET"
+        call = life_of(self._target.paths) if read is Read.HEALTH else _CALLS[read]
+        return ReadCall(method, self._path(call, provider or None))
+
+    def paid_reads(self) -> Iterator[str]:
+        """Yield a line for each read that may cost money (`rollout.gateway.costs`)."""
+        yield from sent_by(self._target)
+
+    def place(self, reported: str | None, configuration: Mapping[str, str]) -> ProviderChange:
+        """Return the provider that is reported, and the model in the target's `model_key`."""
+        if not reported:
+            raise GatewayError("GET providers", "no provider is active; activate one by hand before a rollout")
+        model = configuration.get(self._target.model_key)
+        if not model:
+            raise GatewayError(
+                "GET config/runtime",
+                f"{self._target.model_key} is not in the configuration, so it is unknown what a rollback restores; "
+                "name the key that holds the active model as the target's model_key",
+            )
+        return ProviderChange(self.activated_as(reported), model)
+
+    def active_calls(self) -> tuple[ReadCall, ...]:
+        """Return the provider list and the configuration: the active provider's model is only in the latter."""
+        return tuple(ReadCall("GET", self._path(call)) for call in ("providers", "runtime_config"))
+
+    def place_in(self, answers: Sequence[Any]) -> ProviderChange | None:
+        """Return the active provider and model of both answers."""
+        try:
+            listed, runtime = answers
+            return self.place(listed["active_provider"], runtime["config"])
+        except (GatewayError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def activated_as(self, reported: str) -> str:
+        """Return the name that activates the provider which the gateway reports as `reported` (deviation 14)."""
+        named = (name for name, alias in self._target.reported_as.items() if alias.casefold() == reported.casefold())
+        return next(named, reported)
+
+    def reported_as(self, provider: str) -> str:
+        """Return the name under which the gateway reports a provider; the case of `provider` does not matter."""
+        aliases = {name.casefold(): alias for name, alias in self._target.reported_as.items()}
+        return aliases.get(provider.casefold(), provider)
+
+    def activation_keys(self) -> tuple[str, ...]:
+        """Return the keys of the active provider and model, and what else an activation rewrites."""
+        return (self._target.provider_key, self._target.model_key, *self._target.activation_rewrites)
 
     def connect(self, sender: Sender) -> Reads:
         """Return the reads over `sender`'s connections."""

@@ -7,11 +7,13 @@ two halves are apart because a description needs no connection: `rollout plan`, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Wish
-from rollout.core.writes import Write
+from rollout.core.writes import Read, ReadCall, Write
 
 if TYPE_CHECKING:  # a description must not cost the time that it takes to load an HTTP client and pydantic
     from rollout.gateway.responses import (
@@ -102,6 +104,46 @@ class Driver(Protocol):
         Raises:
             GatewayError: this gateway cannot be asked for it; nothing is sent.
         """
+
+    def read_call(self, read: Read, provider: str = "") -> ReadCall:
+        """Return how a read is asked for, of `provider` where it is of one.
+
+        Raises:
+            GatewayError: the provider's name would lead elsewhere.
+        """
+
+    def paid_reads(self) -> Iterator[str]:
+        """Yield a line for each read of a rollout that may cost money: the call, its price, and the clauses."""
+
+    def place(self, reported: str | None, configuration: Mapping[str, str]) -> ProviderChange:
+        """Return the active provider, by the name that activates it, and its model (PRE-1.2).
+
+        Args:
+            reported: the active provider's name as the gateway reports it.
+            configuration: the configuration in effect.
+
+        Raises:
+            GatewayError: none is active, or its model is not known.
+        """
+
+    def active_calls(self) -> tuple[ReadCall, ...]:
+        """Return the calls whose answers show the active provider, for `rollout emergency`, which has no client."""
+
+    def place_in(self, answers: Sequence[Any]) -> ProviderChange | None:
+        """Return the active provider and model in the JSON answers to `active_calls`; None where they do not show it.
+
+        Args:
+            answers: one for each call, whatever its shape; None for a call without one.
+        """
+
+    def activated_as(self, reported: str) -> str:
+        """Return the name that activates the provider which the gateway reports as `reported` (deviation 14)."""
+
+    def reported_as(self, provider: str) -> str:
+        """Return the name under which the gateway reports the provider that `provider` activates (deviation 14)."""
+
+    def activation_keys(self) -> tuple[str, ...]:
+        """Return the configuration keys that an activation may write; the active provider's and model's come first."""
 
     def connect(self, sender: Sender) -> Reads:
         """Return the reads over `sender`'s connections; nothing is sent yet."""

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from rollout.core.errors import GatewayError
+from rollout.core.scenario import ProviderChange
 from rollout.core.target import OtherCall, ProviderRestart, Routing, Target
 from rollout.core.wishes import Activate, SetEnvironment, SetLimit, Split, Wish
-from rollout.core.writes import Claim, Deadline, FileEdit, HttpCall, Restart
+from rollout.core.writes import Claim, Deadline, FileEdit, HttpCall, Read, ReadCall, Restart
 from rollout.gateway.drivers.documented import Documented
 from rollout.gateway.drivers.selection import describe_calls, takes_restart
 from tests.support.rollouts import NEW, OLD
 
 API = "/api/v1"
+NEW_AS_OPENAI = ProviderChange("OpenAI", "gpt-4o")
 OWN_CALL = OtherCall("/switch/{provider}", {"server": "{provider}", "model": "{model}"})
 
 
@@ -108,6 +110,68 @@ def test_an_edit_of_the_env_file_is_followed_by_a_restart_and_names_its_secrets_
 def test_what_the_gateway_cannot_be_asked_for_is_not_described(wish: Wish, says: str):
     with pytest.raises(GatewayError, match=says):
         Documented(target()).writes(wish)
+
+
+@pytest.mark.parametrize(
+    ("settings", "read", "method", "path"),
+    [
+        ({}, Read.ACTIVE, "GET", f"{API}/providers"),
+        ({"paths": {"providers": "/p"}}, Read.ACTIVE, "GET", "/p"),
+        ({}, Read.HEALTH, "GET", f"{API}/system/status"),
+        ({"paths": {"health": "/healthz"}}, Read.HEALTH, "GET", "/healthz"),
+        ({}, Read.TEST_CONNECTION, "POST", f"{API}/providers/open%2Fai/test-connection"),
+        ({}, Read.COMPLETION, "POST", f"{API}/chat/completions"),
+        ({"chat_with": OtherCall("/stream", {"content": "{prompt}"})}, Read.COMPLETION, "POST", "/stream"),
+    ],
+)
+def test_a_read_is_shown_as_it_is_asked_for(settings: dict[str, Any], read: Read, method: str, path: str):
+    provider = "open/ai" if read is Read.TEST_CONNECTION else ""
+    assert Documented(target(**settings)).read_call(read, provider) == ReadCall(method, path)
+
+
+ALIASED = target(reported_as={"OpenAI": "azure"}, model_key="MODEL", provider_key="P", activation_rewrites=("URL",))
+
+
+def test_the_active_provider_is_named_as_it_is_activated():
+    """Deviation 14: the gateway reports it under another name."""
+    driver = Documented(ALIASED)
+    assert driver.place("Azure", {"MODEL": "gpt-4o"}) == ProviderChange("OpenAI", "gpt-4o")
+    assert (driver.activated_as("AZURE"), driver.activated_as("vllm")) == ("OpenAI", "vllm")
+    assert (driver.reported_as("openai"), driver.reported_as("vllm")) == ("azure", "vllm")
+    assert driver.activation_keys() == ("P", "MODEL", "URL")
+
+
+@pytest.mark.parametrize(
+    ("reported", "configuration", "says"),
+    [(None, {"MODEL": "m"}, "no provider is active"), ("azure", {}, "MODEL is not in the configuration")],
+)
+def test_an_active_provider_that_cannot_be_restored_is_none(
+    reported: str | None, configuration: dict[str, str], says: str
+):
+    with pytest.raises(GatewayError, match=says):
+        Documented(ALIASED).place(reported, configuration)
+
+
+def test_an_emergency_reads_the_active_provider_in_two_answers():
+    driver = Documented(ALIASED)
+    assert [call.path for call in driver.active_calls()] == [f"{API}/providers", f"{API}/config/runtime"]
+    assert driver.place_in([{"active_provider": "azure"}, {"config": {"MODEL": "gpt-4o"}}]) == NEW_AS_OPENAI
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        [None, None],
+        [{"active_provider": 5}, {"config": {"MODEL": "m"}}],
+        [{"active_provider": "azure"}, {"config": []}],
+        [{"active_provider": "azure"}, "<html>"],
+        [{"active_provider": "azure"}, {"config": {}}],
+    ],
+    ids=str,
+)
+def test_garbage_shows_no_active_provider(answers: list[Any]):
+    assert Documented(ALIASED).place_in(answers) is None
 
 
 def test_a_description_loads_neither_http_client_nor_pydantic():
