@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from rollout.changes.backup import Backup, differences, recorded
 from rollout.changes.read_back import require_shown
-from rollout.config.validators import suggest
 from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import LimitChange
+from rollout.core.schemas.validators import suggest
 from rollout.core.target import Target
 from rollout.gateway.client import Gateway
 from rollout.gateway.responses import Governance

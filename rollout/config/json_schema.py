@@ -21,21 +21,12 @@ from pydantic_core import core_schema
 from rollout.config.former_keys import FORMER_KEYS
 from rollout.config.json_schema_files import NAMES, schema_path
 from rollout.config.json_values import Json, Validator, json_schema_of, lone_or_list
-from rollout.config.schemas import (
-    calls,
-    change_windows,
-    changes,
-    monitoring,
-    policies,
-    scenarios,
-    signals,
-    sources,
-    targets,
-)
-from rollout.config.schemas.base import Schema
-from rollout.config.validators import PROVIDER
+from rollout.config.schemas import change_windows, changes, monitoring, policies, scenarios, signals, sources, targets
 from rollout.core import limits, policy, scenario, target
 from rollout.core import signals as core_signals
+from rollout.core.schemas import calls
+from rollout.core.schemas.base import Schema
+from rollout.core.schemas.validators import PROVIDER
 
 _CHANGES = (changes.ActivationSchema, changes.EnvironmentSchema, changes.CostLimitSchema, changes.RateLimitSchema)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"

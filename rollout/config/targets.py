@@ -6,17 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rollout.config import sanity_bounds, urls, validators
+from rollout.config import sanity_bounds, urls
 from rollout.config.former_keys import rename_former_keys
 from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.restarts import refuse_odd_restarts
-from rollout.config.schemas.calls import RoutingSchema
 from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
 from rollout.config.validation import fill_schema
 from rollout.core.policy import Policy
 from rollout.core.request import EMBEDDED
+from rollout.core.schemas import validators
+from rollout.core.schemas.calls import RoutingSchema
 from rollout.core.target import Routing, Target
 from rollout.core.units import shown
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rollout.config.schemas.base import Schema
 from rollout.config.source import Place, Source
-from rollout.config.validators import suggest
+from rollout.core.schemas.base import Schema
+from rollout.core.schemas.validators import suggest
 
 S = TypeVar("S", bound=Schema)
 

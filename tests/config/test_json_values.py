@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from rollout.config import commands, json_values, quantities, validators
+from rollout.config import json_values, quantities
 from rollout.config.json_values import Validator, json_schema_of
+from rollout.core.schemas import commands, validators
 
 FORMS = (
     *("30m", " 1h 30m\t", "1.5s", "0s", "1d2h3m4s5ms", "30", "5ms10s", "none", "5%", " 0.05 ", "1.5 %", "2x", "100 x"),

@@ -7,26 +7,16 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ConfigDict, model_validator
 
-from rollout.config import env_entries, quantities, validators
-from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.calls import ActivationCallSchema, ChatCallSchema, PathsSchema, RoutingSchema
+from rollout.config import env_entries, quantities
 from rollout.config.schemas.change_windows import ChangeWindowSchema, FreezeSchema
 from rollout.config.schemas.changes import SafeProviderSchema
 from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.schemas.sources import SourcesSchema, TlsSchema
-from rollout.config.schemas.values import (
-    Channels,
-    Command,
-    Flag,
-    Milliseconds,
-    Pace,
-    Seconds,
-    Startup,
-    Text,
-    Url,
-    Variable,
-    Variables,
-)
+from rollout.config.schemas.values import Channels, Command, Flag, Milliseconds, Pace, Seconds, Startup, Url
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import CompleteSchema, Schema
+from rollout.core.schemas.calls import ActivationCallSchema, ChatCallSchema, PathsSchema, RoutingSchema
+from rollout.core.schemas.values import Text, Variable, Variables
 
 
 class TimeoutsSchema(Schema):
