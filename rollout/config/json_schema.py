@@ -24,7 +24,8 @@ from rollout.config.json_values import Json, Validator, json_schema_of, lone_or_
 from rollout.config.schemas import change_windows, changes, monitoring, policies, scenarios, signals, sources, targets
 from rollout.core import limits, policy, scenario, target
 from rollout.core import signals as core_signals
-from rollout.core.schemas import calls
+from rollout.core.kinds import DEFAULT_KIND
+from rollout.core.schemas import calls, deviations
 from rollout.core.schemas.base import Schema
 from rollout.core.schemas.validators import PROVIDER
 
@@ -57,6 +58,7 @@ _RECORDS: Mapping[type[Schema], tuple[type, ...]] = {
     targets.ProviderSchema: (target.ProviderRestart,),
     changes.RateLimitSchema: (scenario.LimitChange,),
     calls.RoutingSchema: (target.Routing,),
+    deviations.DeviationsSchema: (target.Target,),
     changes.SafeProviderSchema: (scenario.ProviderChange,),
     scenarios.ScenarioSchema: (scenario.Scenario,),
     targets.ServiceSchema: (target.Service,),
@@ -143,8 +145,12 @@ def _scenario() -> Json:
 
 
 def _target() -> Json:
-    definitions, references = _definitions(targets.TargetSchema)
+    definitions, references = _definitions(targets.TargetSchema, deviations.DeviationsSchema)
     properties = definitions["TargetSchema"]["properties"]
+    definitions["TargetSchema"] |= {
+        "if": {"properties": {"kind": {"const": DEFAULT_KIND}}},
+        "then": {"properties": {"settings": references[deviations.DeviationsSchema]}},
+    }
     for former, new in FORMER_KEYS.items():
         properties[former] = properties[new] | {"description": f"Is now `{new}`.", "deprecated": True}
     return _document("The targets, by name", _by_name(references[targets.TargetSchema]), definitions)

@@ -46,7 +46,7 @@ SCALARS = (
 ANYTHING = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.sampled_from(FORMS), SCALARS, max_size=2)
 
 READERS: dict[str, Validator] = {
-    **{f"{read.__module__}.{read.__name__}".removeprefix("rollout.config."): read for read in json_values.VALUES},
+    **{f"{read.__module__.rpartition('.')[2]}.{read.__name__}": read for read in json_values.VALUES},
     "commands.template": commands.template("provider", "model"),
     "quantities.whole_number": quantities.whole_number(1),
     "validators.choice": validators.choice("log", "none"),
