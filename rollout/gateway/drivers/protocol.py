@@ -16,6 +16,8 @@ from rollout.core.wishes import Wish
 from rollout.core.writes import Read, ReadCall, Write
 
 if TYPE_CHECKING:  # a description must not cost the time that it takes to load an HTTP client and pydantic
+    from pydantic import BaseModel
+
     from rollout.gateway.responses import (
         Alert,
         AuditEntry,
@@ -88,10 +90,12 @@ class Driver(Protocol):
     Attributes:
         kind: the name by which a target chooses it.
         summary: the kind of gateway in one line.
+        settings: the model of ``settings:`` in a target; it and the models in it forbid unknown keys.
     """
 
     kind: ClassVar[str]
     summary: ClassVar[str]
+    settings: ClassVar[type[BaseModel]]
 
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
