@@ -151,7 +151,7 @@ gw: {url: https://gw.example.com}
 """)
     assert said.splitlines() == [
         (
-            "targets.yaml:3: a.kind: 'toi' is no installed kind of gateway; did you mean 'toy'? installed "
+            "targets.yaml:3: a.kind: 'toi' is no installed kind of gateway; did you mean 'toy'? the kinds "
             "are documented, toy; install the package that brings it, or write one of these"
         ),
         (
