@@ -131,7 +131,7 @@ b:
     prot: 8000
     mode: medium
     login: {token: x}
-    depth: deep
+    depth: low
 c:
   url: https://c.example.com
   kind: toy
@@ -151,7 +151,7 @@ gw: {url: https://gw.example.com}
 """)
     assert said.splitlines() == [
         (
-            "targets.yaml:3: a.kind: 'toi' is no installed kind of gateway; did you mean 'toy'? installed "
+            "targets.yaml:3: a.kind: 'toi' is no installed kind of gateway; did you mean 'toy'? the kinds "
             "are documented, toy; install the package that brings it, or write one of these"
         ),
         (
@@ -170,6 +170,7 @@ gw: {url: https://gw.example.com}
             "targets.yaml:13: b.settings.depth: should be a valid integer, unable to parse string as an "
             "integer; correct it"
         ),
+        "targets.yaml:13: b.settings.depth: should be 'deep'; correct it",
         "targets.yaml:17: c.settings.port: is a port of the system; write one from 1024 on",
         (
             "targets.yaml:21: d.settings: cannot be judged, for the driver fails (KeyError: 'thirteen'); "

@@ -22,7 +22,7 @@ class Settings(BaseModel):
     port: int
     mode: Literal["fast", "slow"] = "fast"
     login: Login | None = None
-    depth: int | None = None
+    depth: int | Literal["deep"] | None = None
 
     @field_validator("port")
     @classmethod
