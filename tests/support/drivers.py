@@ -38,6 +38,15 @@ class Toy:
     kind: ClassVar[str] = "toy"
     summary: ClassVar[str] = "a toy gateway"
     settings: ClassVar[type[BaseModel]] = Settings
+
+    def __init__(self, target):
+        self.target = target
+
+    def writes(self, wish):
+        return ()
+
+    read_call = paid_reads = place = active_calls = place_in = writes
+    activated_as = reported_as = activation_keys = connect = writes
 """
 """A module with a driver of the kind ``toy``."""
 

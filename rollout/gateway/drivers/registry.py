@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from rollout.core.errors import RolloutError
 from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.schemas.validators import suggest
 from rollout.core.text import one_line
 from rollout.core.units import shown
+from rollout.gateway.drivers.protocol import Driver
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -24,19 +25,8 @@ if TYPE_CHECKING:
 GROUP = "rollout.drivers"
 """The group of the entry points."""
 
-
-class DescribedDriver(Protocol):
-    """What is read from a driver's class before the driver is used.
-
-    Attributes:
-        kind: the kind's name, that of its entry point.
-        summary: what it speaks to, one line for ``rollout doctor --kinds``.
-        settings: the model of ``settings:`` in a target; it and the models in it forbid unknown keys.
-    """
-
-    kind: ClassVar[str]
-    summary: ClassVar[str]
-    settings: ClassVar[type[BaseModel]]
+_METHODS = tuple(name for name, part in vars(Driver).items() if callable(part) and not name.startswith("_"))
+"""What every driver can do."""
 
 
 class UnusableKind(RolloutError, ValueError):
@@ -63,7 +53,7 @@ class InstalledKind:
         """Read as package and version."""
         return f"{self.package} {self.version}"
 
-    def load_driver(self) -> type[DescribedDriver]:
+    def load_driver(self) -> type[Driver]:
         """Return the driver.
 
         Raises:
@@ -80,7 +70,7 @@ class InstalledKind:
                 f"{shown(self.name)} cannot be used: its driver {self.entry_point.value} in {self} {why}; install a "
                 "version of the package that works with this one, or use another kind"
             )
-        found: type[DescribedDriver] = driver
+        found: type[Driver] = driver
         return found
 
 
@@ -96,7 +86,7 @@ def installed_kinds() -> tuple[InstalledKind, ...]:
     return tuple(sorted(found, key=lambda one: (one.name, one.package)))
 
 
-def load_driver(kind: str) -> type[DescribedDriver]:
+def load_driver(kind: str) -> type[Driver]:
     """Return the driver of a kind; that of the default kind without reading entry points.
 
     Raises:
@@ -143,6 +133,9 @@ def _explain_unfit(driver: Any, kind: str) -> str:
         return "has no summary, one line of text"
     if not (isinstance(settings, type) and issubclass(settings, BaseModel)):
         return "has no settings, a model of pydantic"
+    lacking = [method for method in _METHODS if not callable(getattr(driver, method, None))]
+    if lacking:
+        return f"has no {', '.join(lacking)}"
     lax = next(
         (model for model in _models_in(settings, BaseModel) if model.model_config.get("extra") != "forbid"), None
     )
