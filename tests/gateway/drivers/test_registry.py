@@ -80,6 +80,7 @@ def test_a_kind_that_two_packages_bring_is_refused_by_their_names(site: Path):
         ('= "toy"', '= "toi"', "does not say `kind = 'toy'`"),
         ('"a toy gateway"', '" "', "has no summary, one line of text"),
         ("= Settings", "= dict", "has no settings, a model of pydantic"),
+        ("read_call = paid_reads = place", "paid_reads", "has no read_call, place"),
         (
             'Settings(BaseModel):\n    model_config = ConfigDict(extra="forbid")',
             "Settings(BaseModel):",
