@@ -61,6 +61,28 @@ class HttpCall:
         return f"{self.method} {self.path}"
 
 
+class Read(StrEnum):
+    """A read that people are shown: in a plan, or among the manual commands."""
+
+    HEALTH = "health"
+    ACTIVE = "active"
+    TEST_CONNECTION = "test_connection"
+    COMPLETION = "completion"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCall:
+    """How a read is asked for over HTTP.
+
+    Attributes:
+        method: the HTTP method.
+        path: from the base URL, percent-encoded.
+    """
+
+    method: str
+    path: str
+
+
 Codec = Literal["env", "yaml", "json", "toml"]
 """The format of a file with settings."""
 
