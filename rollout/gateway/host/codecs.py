@@ -70,10 +70,8 @@ def edit(codec: Codec, data: bytes, values: Mapping[str, Any], remove: Iterable[
     document = Document.of(codec, data, file)
     paths = document.resolve_all((*values, *gone))
     document.refuse_overlap(paths)
-    for key, value in values.items():
-        document.change(key, functools.partial(document.put_new, paths[key], value))
-    for key in gone:
-        document.change(key, functools.partial(document.drop, paths[key]))
+    document.change((key, functools.partial(document.put_new, paths[key], value)) for key, value in values.items())
+    document.change((key, functools.partial(document.drop, paths[key])) for key in gone)
     return document.proven(paths)
 
 
@@ -104,18 +102,20 @@ def put_back(codec: Codec, now: bytes, backup: bytes, keys: Iterable[str], *, fi
     document, saved = Document.of(codec, now, file), Document.of(codec, backup, file)
     if _without(document, saved, own).is_like(_without(saved, document, own)):
         return backup
-    paths = document.resolve_all(own)
-    for key, path in paths.items():
-        document.change(key, functools.partial(document.take_over, saved, path))
+    paths, saved_paths = document.resolve_all(own), saved.resolve_all(own)
+    document.change(
+        (key, functools.partial(document.take_over, path, saved, saved_paths[key])) for key, path in paths.items()
+    )
     return document.proven(paths)
 
 
 def _without(document: Document, other: Document, keys: tuple[str, ...]) -> Document:
     """Return the version without the keys; one that cannot be cut out, such as one that is merged, stays."""
     copy = dataclasses.replace(document)
-    for path in copy.resolve_all(keys).values():
+    other_paths = other.resolve_all(keys)
+    for key, path in copy.resolve_all(keys).items():
         with contextlib.suppress(FormatError):
-            copy.drop(copy.outermost_own(other, path))
+            copy.drop_own(path, other, other_paths[key])
     return copy
 
 

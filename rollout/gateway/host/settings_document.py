@@ -129,16 +129,20 @@ class Document:
             if other[: len(one)] == one:
                 raise refuse_file(self.file, f"{outer} and {inner} are edited at once, and one is in the other")
 
-    def change(self, key: str, work: Callable[[], None]) -> None:
-        """Edit one key.
+    def change(self, works: Iterable[tuple[str, Callable[[], None]]]) -> None:
+        """Edit keys, each by its own work.
 
         Raises:
-            SettingsError: it cannot be edited.
+            SettingsError: names every key that cannot be edited.
         """
-        try:
-            work()
-        except FormatError as problem:
-            raise SettingsError(self._problems(key, problem)) from None
+        problems: list[Problem] = []
+        for key, work in works:
+            try:
+                work()
+            except FormatError as problem:
+                problems += self._problems(key, problem)
+        if problems:
+            raise SettingsError(problems)
 
     def put_new(self, path: Path, value: Any) -> None:
         """Set a value of the caller's: text, a number, a boolean, None, a list or a mapping; another is refused."""
@@ -182,37 +186,42 @@ class Document:
         self.text = self.format.drop(self.text, path)
         self.plain = without_value(self.plain, path)
 
-    def take_over(self, saved: Document, path: Path) -> None:
+    def take_over(self, path: Path, saved: Document, saved_path: Path) -> None:
         """Give a key the value that it has in another version, in its spelling there, or remove it."""
-        if not saved.has(path):
-            self.drop(self.outermost_own(saved, path))
+        if not saved.has(saved_path):
+            self.drop_own(path, saved, saved_path)
             return
-        value = get(saved.plain, path)
+        value = get(saved.plain, saved_path)
         if self.has(path) and is_same(get(self.plain, path), value):
             return
-        spelled = saved.format.spelling(saved.text, path)
+        spelled = saved.format.spelling(saved.text, saved_path)
         if spelled is None or not self.has(path[:-1]):
             self.put(path, value)
         else:
             self._set(path, value, spelled)
 
-    def outermost_own(self, other: Document, path: Path) -> Path:
-        """Return the key, or the outermost mapping around it that only this version has and that holds nothing else."""
-        while len(path) > 1 and not other.has(path[:-1]) and self.has(path) and len(get(self.plain, path[:-1])) == 1:
-            path = path[:-1]
-        return path
+    def drop_own(self, path: Path, other: Document, other_path: Path) -> None:
+        """Remove a key, with the mappings around it that only this version has and that hold nothing else."""
+        while self.has(path) and len(get(self.plain, path[:-1])) == 1 and not other.has(other_path[:-1]):
+            path, other_path = path[:-1], other_path[:-1]
+        self.drop(path)
 
     def is_like(self, other: Document) -> bool:
         """Return whether both have the same text, as far as an edit keeps it."""
         one, two = self.format.comparable(self.text), self.format.comparable(other.text)
         return (self.bom, one) == (other.bom, two)
 
-    def proven(self, keys: Iterable[str]) -> bytes:
+    def proven(self, keys: Mapping[str, Path]) -> bytes:
         """Return the bytes.
 
+        Args:
+            keys: the keys that were edited, and their paths.
+
         Raises:
-            SettingsError: the text does not read as it must.
+            SettingsError: the text does not read as it must, or a key no longer selects the entry that was edited.
         """
+        if self.resolve_all(keys) != keys:
+            raise refuse_file(self.file, f"{', '.join(keys)} would select another entry after the edit; use its number")
         try:
             is_proven = is_same(self.format.load(self.text), self.plain)
         except FormatError:

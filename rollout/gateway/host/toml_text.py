@@ -17,6 +17,8 @@ from rollout.gateway.host.text_tree import FormatError, Path, line_of
 _PLACE = re.compile(r"\(at line (\d+)")
 _TWICE = re.compile(r"twice|overwrite|redefine|mutate", re.IGNORECASE)
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_FAILURES = (TOMLKitError, ValueError, TypeError, LookupError, AttributeError)
+"""What tomlkit raises where it cannot do what the text asks for."""
 _LONE_NEWLINE = re.compile(r"(?<!\r)\n")
 
 
@@ -51,12 +53,12 @@ def put(text: str, path: Path, value: Any, spelled: str | None = None) -> str:
         FormatError: TOML has no such value, or tomlkit cannot keep the text.
     """
     document = _parse(text)
-    holder = _walk(document, path[:-1])
-    has_it = isinstance(path[-1], int) or path[-1] in holder
     try:
+        holder = _walk(document, path[:-1])
+        has_it = isinstance(path[-1], int) or path[-1] in holder
         old = holder[path[-1]] if has_it else None
         holder[path[-1]] = tomlkit.value(spelled) if spelled else _item(value, old, holder)
-    except (TOMLKitError, ValueError, TypeError):
+    except _FAILURES:
         raise FormatError([(None, "TOML or tomlkit cannot hold the new value there; set it by hand")]) from None
     return _dump(document, text)
 
@@ -64,7 +66,10 @@ def put(text: str, path: Path, value: Any, spelled: str | None = None) -> str:
 def drop(text: str, path: Path) -> str:
     """Return the text without a key, which is there."""
     document = _parse(text)
-    del _walk(document, path[:-1])[path[-1]]
+    try:
+        del _walk(document, path[:-1])[path[-1]]
+    except _FAILURES:
+        raise FormatError([(None, "tomlkit cannot remove it; remove it by hand")]) from None
     return _dump(document, text)
 
 
@@ -92,7 +97,7 @@ def _parse(text: str) -> tomlkit.TOMLDocument:
     try:
         document = tomlkit.parse(text)
         kept = tomlkit.dumps(document) == text
-    except TOMLKitError:
+    except (*_FAILURES, RecursionError):
         kept = False
     if not kept:
         raise FormatError([(None, "tomlkit cannot keep every character of it; set it by hand")])

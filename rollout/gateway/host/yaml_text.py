@@ -145,10 +145,10 @@ def _insert(text: str, parent: Node, name: str, value: Any, spelled: str | None)
     if parent.style or not parent.entries:
         entry = f"{spell(name, inside_brackets=True)}: {spelled or spell(value, inside_brackets=True)}"
         return insert_in_brackets(text, parent, entry)
-    newline = _newline(text)
     first, *_, last = *parent.entries.values(), *parent.entries.values()
     indent = " " * (first.start - _line_start(text, first.start))
     at = _line_end(text, last.node.end)
+    newline = _newline(text[at : at + 2] or text)
     new = f"{indent}{spell(name)}: {spelled}" if spelled else spell_entry(name, value, indent, newline)
     return splice(text, at, at, newline + new)
 

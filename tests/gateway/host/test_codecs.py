@@ -210,6 +210,7 @@ def test_a_file_without_a_last_line_end_and_with_a_byte_order_mark_keeps_both():
         (b"", {"a.b": 1}, b"a:\n  b: 1\n"),
         (b"# only words", {"a": 1}, b"# only words\na: 1\n"),
         (b"---\na: 1\n...\n", {"b": 2}, b"---\na: 1\nb: 2\n...\n"),
+        (b"a: 1\r\nb: 2\n\n", {"c": 3}, b"a: 1\r\nb: 2\nc: 3\n\n"),
         (b"a:\n- x\n- y\nb: 1\n", {"a": ["z"]}, b"a: [z]\nb: 1\n"),
         (b"a: # why\n  - x\nb: 1\n", {"a": 2}, b"a: # why\n  2\nb: 1\n"),
         (b"a: {\n  b: 1,\n  c: 2\n}\n", {"a.d": 3}, b"a: {\n  b: 1,\n  c: 2,\n  d: 3\n}\n"),
@@ -338,6 +339,25 @@ def test_every_problem_is_named_at_once():
         "f.yaml:2",
         "f.yaml",
     ]
+    assert problems("toml", b"a = 1\n", {"a": None, "b": None}) == [
+        "f.toml:1: a: TOML has no null; remove the key instead",
+        "f.toml: b: TOML has no null; remove the key instead",
+    ]
+
+
+def test_an_edit_does_not_change_the_value_by_which_it_selects():
+    (problem,) = problems("yaml", b"a: [{n: x}, {n: y}]\n", {"a[n=x].n": "z"})
+    assert problem == "f.yaml:1: a[n=x].n: [n=x] selects no entries of a; name a value that one entry has"
+    (problem,) = problems("yaml", b"a: [{n: x}, {n: y}]\n", {"a[n=x].w": 1, "a[0].n": "y", "a[1].n": "x"})
+    assert problem == "f.yaml: a[n=x].w, a[0].n, a[1].n would select another entry after the edit; use its number"
+
+
+def test_entries_that_another_hand_moved_are_found_by_their_selector():
+    edited = edit("yaml", b"a:\n- n: x\n- n: y\n  w: '1'\n", {"a[n=y].w": "2"}, file="f")
+    moved = b"a:\n- n: y\n  w: '2'\n- n: x\n"
+    back = put_back("yaml", moved, b"a:\n- n: x\n- n: y\n  w: '1'\n", ["a[n=y].w"], file="f")
+    assert edited == b"a:\n- n: x\n- n: y\n  w: '2'\n"
+    assert back == b"a:\n- n: y\n  w: '1'\n- n: x\n"
 
 
 def test_an_entry_of_a_list_is_not_removed():
