@@ -73,7 +73,7 @@ class ShareStream:
         """Return whether the newest polls that cover so many seconds, all if these are fewer, have a request."""
         covered = 0.0
         for poll in reversed(self.polls):
-            if covered >= seconds:
+            if seconds <= covered:
                 return False
             if poll.requests > 0:
                 return True
