@@ -53,7 +53,7 @@ def outcomes(watched: WindowResult) -> list[str]:
 
 HELD = ["held"] * 5
 # 32 hours at the default paces are 38,000 entries: a minute of the processor's time.
-PACES = {"metrics_every_s": 120.0, "alerts_every_s": 240.0, "way_back_every_s": 300.0, "synthetic_every_s": 120.0}
+PACES = dict.fromkeys(("metrics_every_s", "alerts_every_s", "way_back_every_s", "synthetic_every_s"), 300.0)
 
 
 @pytest.mark.parametrize("slice_s", [None, 5 * HOUR_S])
