@@ -45,7 +45,7 @@ class Toy:
     def writes(self, wish):
         return ()
 
-    read_call = paid_reads = place = active_calls = place_in = writes
+    capabilities = read_call = paid_reads = place = active_calls = place_in = writes
     activated_as = reported_as = activation_keys = connect = writes
 """
 """A module with a driver of the kind ``toy``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
+from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
 from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.scenario import ProviderChange
@@ -49,6 +50,15 @@ class Documented:
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
         self._target = target
+
+    def capabilities(self) -> Mapping[Capability, str | None]:
+        """Return what the documented API lacks: removing limits, and what the target does not say or cannot."""
+        lacking = {Capability.DELETE_LIMIT: "the documented API cannot take limits away (docs/GATEWAY_API.md, 15)"}
+        if self._target.routing is None:
+            lacking[Capability.WEIGHTS] = f"target {self._target.name} does not say how its requests are split"
+        if self._target.restart:
+            lacking[Capability.LIVE_SWITCH] = f"target {self._target.name} states that an activation needs a restart"
+        return {each: lacking.get(each) for each in Capability}
 
     def writes(self, wish: Wish) -> tuple[Write, ...]:
         """Return the writes that bring `wish` about, in order.

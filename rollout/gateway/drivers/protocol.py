@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from rollout.core.capabilities import Capability
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Wish
@@ -99,6 +100,12 @@ class Driver(Protocol):
 
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
+
+    def capabilities(self) -> Mapping[Capability, str | None]:
+        """Return of every capability None where this target's gateway has it, else why not, in one sentence.
+
+        A read of what is lacking raises `GatewayError`: an answer without content would be taken for one.
+        """
 
     def writes(self, wish: Wish) -> tuple[Write, ...]:
         """Return the writes that bring `wish` about, in order; pure.
