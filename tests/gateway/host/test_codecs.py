@@ -200,6 +200,14 @@ def test_a_removed_key_leaves_with_its_line_and_nothing_else(codec, key, gone, c
     assert read_keys(codec, changed, [key], file="f") == {}
 
 
+def test_pyyaml_without_libyaml_marks_the_same_places(monkeypatch):
+    text = YAML.decode()
+    tree = yaml_tree.build_tree(text)
+    monkeypatch.setattr(yaml_tree, "_LOADER", yaml.SafeLoader)
+    assert yaml_tree.build_tree(text) == tree
+    assert yaml_tree.build_tree(text.replace("\n", "\r\n")) != tree
+
+
 def test_a_file_without_a_last_line_end_and_with_a_byte_order_mark_keeps_both():
     assert edit("yaml", b"\xef\xbb\xbfa: 1\nb: 2", {"c": 3}, ["b"], file="f") == b"\xef\xbb\xbfa: 1\nc: 3"
     assert edit("yaml", b"a: 1\nb: 2", {}, ["b"], file="f") == b"a: 1"
