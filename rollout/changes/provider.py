@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rollout.changes import limits, restart
-from rollout.changes.backup import active_provider, is_same_provider, recorded
+from rollout.changes.backup import activates, active_provider, is_same_provider, recorded
 from rollout.changes.read_back import await_shown
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import is_staged
@@ -114,8 +114,33 @@ def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
         ran = f" after a restart ({'; '.join(filter(None, (took, lost)))})"
         problem = _read_back(rollout, change)
     if problem:
-        raise GatewayError(f"POST providers/{change.provider}/activate", problem)
+        waits = "" if ran else _restart_needed(rollout, change)
+        raise GatewayError(f"POST providers/{change.provider}/activate", problem + waits)
     return f"activated, and the gateway reports it active{ran}"
+
+
+def _restart_needed(rollout: RolloutContext, change: ProviderChange) -> str:
+    """Return which setting states the restart that an activation waits for (deviation 7); empty where it waits for none.
+
+    It waits where the configuration holds provider and model of the change, and another provider is still active.
+    """
+    target, gateway = rollout.target, rollout.gateway
+    try:
+        config = gateway.runtime_config().config
+        active = activates(target, gateway.providers().active_provider or "")
+    except GatewayError:
+        return ""
+    written = activates(target, config.get(target.provider_key, ""))
+    if not is_same_provider(ProviderChange(written, config.get(target.model_key, "")), change):
+        return ""
+    if active.casefold() == change.provider.casefold():
+        return ""
+    service = "" if target.service else ", with `service: {stop: […], start: […]}`"
+    return (
+        f"; its configuration holds {change} already, so the service takes an activation only after a restart: set the "
+        f"target's `restart: true`, or `providers: {{{change.provider}: {{restart: true}}}}` for this provider "
+        f"alone{service}"
+    )
 
 
 def _read_back(rollout: RolloutContext, change: ProviderChange) -> str:
