@@ -120,7 +120,7 @@ def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
 
 
 def _restart_needed(rollout: RolloutContext, change: ProviderChange) -> str:
-    """Return which setting states the restart that an activation waits for (deviation 7); empty where it waits for none.
+    """Return which setting states the restart that an activation waits for (deviation 7); empty where there is none.
 
     It waits where the configuration holds provider and model of the change, and another provider is still active.
     """

@@ -32,8 +32,8 @@ _TEMPLATES: Mapping[str, str] = {**DEFAULTS, **{f"{name}{ELSEWHERE}": path for n
 _LIMIT_TYPE = "limit_type"
 _SHARED_BY = 3
 """So many calls below one prefix are the documented ones, moved."""
-_WELL_KNOWN = ("v1",)
-"""The prefix of OpenAI's own API."""
+_OPENAI = ("v1",)
+"""The prefix of chat/completions in OpenAI's own API."""
 _STAYS = frozenset({"health", f"health{ELSEWHERE}"})
 """Calls that are not believed at another place, because a health call sends paid requests on some gateways."""
 _PLACE = "{}"
@@ -143,7 +143,9 @@ def _choose(name: str, candidates: list[_Candidate], shared: Mapping[tuple[str, 
 
 
 def _may_move(name: str, prefix: tuple[str, ...], shared: Mapping[tuple[str, ...], int]) -> bool:
-    return name not in _STAYS and (prefix == _WELL_KNOWN or shared[prefix] >= _SHARED_BY)
+    if name == "chat" and prefix == _OPENAI:
+        return True
+    return name not in _STAYS and shared[prefix] >= _SHARED_BY
 
 
 def _method(name: str) -> str:

@@ -144,10 +144,11 @@ def test_an_activation_that_waits_for_a_restart_names_the_setting(undoing: Begin
     lab.gateway.restart_providers = {NEW.provider}
     with pytest.raises(GatewayError) as caught:
         apply(lab)
+    advice = "`providers: {openai: {restart: true}}` for this provider alone"
     assert str(caught.value) == (
         "POST providers/openai/activate: the gateway answered success, and reports ollama:gpt-4o active instead of "
-        f"{NEW}; its configuration holds {NEW} already, so the service takes an activation only after a restart: set the "
-        f"target's `restart: true`, or `providers: {{openai: {{restart: true}}}}` for this provider alone{service}"
+        f"{NEW}; its configuration holds {NEW} already, so the service takes an activation only after a restart: "
+        f"set the target's `restart: true`, or {advice}{service}"
     )
     assert lab.gateway.restarts == 0
 

@@ -15,7 +15,7 @@ import pytest
 from rollout.cli.doctor import examination
 from rollout.cli.doctor.examination import examine
 from rollout.cli.doctor.findings import Findings, ProbedCalls, describe_findings
-from rollout.cli.doctor.target_file import write_target_file
+from rollout.cli.doctor.target_file import render_target_file, write_target_file
 from rollout.cli.main import main
 from rollout.config.load import load
 from rollout.core.clock import SystemClock
@@ -235,7 +235,7 @@ def test_what_the_document_states_is_certain(patient: Patient, tmp_path: Path) -
     assert "may be" not in describe_findings(found).partition("deviations that show")[0]
     assert _loaded(found, tmp_path).chat_with == OtherCall("/api/v1/llm/simple/stream", {"content": "{prompt}"})
     text = (tmp_path / "targets.yaml").read_text(encoding="utf-8")
-    assert "# chat_with, paths: according to /openapi.json." in text
+    assert "# paths, chat_with: according to /openapi.json." in text
     assert 'active, body: {server_name: "{provider}", model: "{model}"}}}' in text
 
 
@@ -286,6 +286,12 @@ def test_another_body_and_other_limit_types_become_settings(patient: Patient, tm
     ("body", "number", "words"),
     [
         ({"properties": {"why": {}}}, 8, "activate takes no model, according to /openapi.json"),
+        ({"properties": {"provider": {}}, "required": ["provider"]}, 8, "activate takes no model, according"),
+        (
+            {"properties": {"model": {}, "model_name": {}}, "required": ["model", "model_name"]},
+            13,
+            "activate requires model_name, according to /openapi.json, which the suite cannot fill",
+        ),
         (
             {"properties": {"model": {}, "tenant": {}}, "required": ["model", "tenant"]},
             13,
@@ -314,16 +320,21 @@ def test_what_the_gateway_does_counts_before_what_it_states(patient: Patient) ->
     def edit(document: dict[str, Any]) -> None:
         for path in ("/api/v1/chat/completions", "/api/v1/providers/{provider}/preflight", "/api/v1/alerts"):
             del document["paths"][path]
+        body = {"properties": {"content": {}, "session": {}}, "required": ["content", "session"]}
+        content = {"application/json": {"schema": body}}
+        document["paths"]["/api/v1/llm/simple/stream"] = {"post": {"requestBody": {"content": content}}}
 
     with Liar(patient.sandbox.url) as liar:
         liar.rule("^/openapi.json", _stating(edit))
         liar.rule("/governance/limits", answer(404, {"detail": "Not Found"}))
-        liar.rule("/chat/completions", answer(200, {}))
+        liar.rule("/chat/completions|/simple/stream", answer(200, {}))
         found = _examined(liar.url)
     assert _result(found, "limits") == "it is not there, although /openapi.json states it"
     assert _result(found, "preflight") == "it is there, and was not sent"
     assert _result(found, "chat") == "it is not there, according to /openapi.json"
     assert _result(found, "alerts").startswith("as documented")
+    assert found.target["chat_with"]["body"] == {"content": "{prompt}"}
+    assert found.certain == (), "a body that cannot be filled is still a guess"
 
 
 @pytest.mark.parametrize(("serves", "says"), [("none", "404: Not Found"), ("garbage", "cut off")])
@@ -342,7 +353,7 @@ def test_without_a_document_it_is_guessed_as_before_and_said(
     assert _result(found, "activate") == "it is there, and was not sent"
     assert _shown(found, 17) == "health is /healthz"
     assert found.target["paths"] == {"health": "/healthz"}
-    assert "according to" not in describe_findings(found)
+    assert "according to" not in describe_findings(found) + render_target_file(found)
 
 
 @pytest.mark.parametrize(

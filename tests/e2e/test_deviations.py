@@ -265,8 +265,8 @@ def test_07_an_activation_that_would_need_a_restart_nobody_asked_for(tmp_path: P
             run,
             "APP-1.2",
             "the gateway answered success, and reports ollama:gpt-4o active instead of openai:gpt-4o; its "
-            "configuration holds openai:gpt-4o already, so the service takes an activation only after a restart: set the target's "
-            "`restart: true`",
+            "configuration holds openai:gpt-4o already, so the service takes an activation only after a restart: "
+            "set the target's `restart: true`",
         )
         assert look(lab) == before
 

@@ -88,11 +88,15 @@ def test_a_prefix_that_three_calls_share_is_believed():
     assert found.calls["providers"].path == "/gw/v2/providers"
 
 
-def test_a_prefix_of_two_is_another_api_and_openais_own_is_known():
-    found = read_api(
-        document({"/shop/providers": {"get": {}}, "/shop/alerts": {"get": {}}, "/v1/chat/completions": {"post": {}}})
-    )
-    assert {name: call.path for name, call in found.calls.items()} == {"chat": "/v1/chat/completions"}
+def test_a_prefix_of_two_is_another_api_and_openais_own_is_known_for_completions():
+    found = {path: {"get": {}} for path in ("/shop/providers", "/shop/alerts", "/v1/alerts")}
+    found["/v1/chat/completions"] = {"post": {}}
+    assert read_api(document(found)).calls == {"chat": StatedCall("/v1/chat/completions")}
+
+
+def test_a_prefix_with_a_place_is_another_api():
+    with pytest.raises(InvalidResponse, match="names no call"):
+        stated(*(f"/{{tenant}}/{call}" for call in ("providers", "alerts", "admin/audit")))
 
 
 def test_the_documented_path_counts_before_a_moved_one_and_of_two_equals_neither():

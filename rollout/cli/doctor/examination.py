@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from rollout.cli.doctor.deviations import find_deviations
 from rollout.cli.doctor.findings import ACCORDING, Findings, ProbedCall, ProbedCalls
 from rollout.cli.doctor.guarantees import find_guarantees
-from rollout.cli.doctor.stated_settings import local_activation
+from rollout.cli.doctor.stated_settings import certain_settings, local_activation
 from rollout.cli.doctor.target_file import build_target
 from rollout.config.urls import base_url
 from rollout.core.clock import Clock, SystemClock
@@ -71,6 +71,7 @@ def examine(
     if token_env and not env.get(token_env):
         raise RolloutError(f"--token-env: the environment variable {token_env} is not set")
     seen = _probe(url, env[token_env].strip() if token_env else None, clock or SystemClock(), announce)
+    target = build_target(url, seen, token_env)
     return Findings(
         url,
         name,
@@ -78,7 +79,8 @@ def examine(
         calls=tuple(seen.calls.values()),
         deviations=tuple(find_deviations(seen, token_env)),
         guarantees=find_guarantees(seen),
-        target=build_target(url, seen, token_env),
+        target=target,
+        certain=certain_settings(seen, target),
         local_activation=local_activation(seen),
     )
 

@@ -163,6 +163,7 @@ class Findings:
         deviations: those that show.
         guarantees: what can be promised here.
         target: the target's settings, as ``targets.yaml`` has them.
+        certain: the settings of the target that the gateway's OpenAPI document states.
         local_activation: path and body of the call that local runtimes may have to be activated with (deviation 13).
     """
 
@@ -173,6 +174,7 @@ class Findings:
     deviations: tuple[Deviation, ...]
     guarantees: tuple[Guarantee, ...]
     target: Mapping[str, Any]
+    certain: tuple[str, ...] = ()
     local_activation: Mapping[str, Any] | None = None
 
     @property

@@ -15,6 +15,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {"cost": ("cost", "per_provider", "budge
 _PROVIDERS = ("provider", "provider_name", "provider_id", "server_name", "server", "name")
 _MODELS = ("model", "model_name", "model_id")
 _PROMPTS = ("content", "prompt", "message", "text", "input", "query")
+_ACTIVATION: Mapping[str, tuple[str, ...]] = {"{provider}": _PROVIDERS, "{model}": _MODELS}
 _LOCAL_BODY = {"server_name": "{provider}", "model": "{model}"}
 _STREAM_BODY = {"content": "{prompt}"}
 
@@ -37,6 +38,18 @@ def stated_settings(seen: ProbedCalls) -> dict[str, Any]:
     return found
 
 
+def certain_settings(seen: ProbedCalls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return which of the settings the OpenAPI document states, and nothing is guessed of."""
+    paths = settings.get("paths", {})
+    certain = {
+        "paths": all(seen.states("health, elsewhere" if name == "health" else name) for name in paths),
+        "chat_with": _filled(seen.fields_of("chat, elsewhere"), {"{prompt}": _PROMPTS}) is not None,
+        "activate_with": True,
+        "limit_types": True,
+    }
+    return tuple(name for name, is_certain in certain.items() if is_certain and name in settings)
+
+
 def local_activation(seen: ProbedCalls) -> Mapping[str, Any] | None:
     """Return the call that local runtimes may have to be activated with (deviation 13); None where it is not there."""
     if not seen.answers("activate, elsewhere"):
@@ -49,7 +62,7 @@ def activation_body(fields: Mapping[str, bool]) -> dict[str, str] | None:
     """Return the body that activates a model; None where no field takes it, or another one is required."""
     models = {_plain(name) for name in _MODELS}
     taken = {name: required for name, required in fields.items() if required or _plain(name) in models}
-    body = _filled(taken, {"{provider}": _PROVIDERS, "{model}": _MODELS})
+    body = _filled(taken, _ACTIVATION)
     return body if body is not None and "{model}" in body.values() else None
 
 
@@ -60,7 +73,7 @@ def is_documented_body(fields: Mapping[str, bool]) -> bool:
 
 def unfilled_fields(fields: Mapping[str, bool]) -> list[str]:
     """Return the fields that an activation requires and that take neither a provider nor a model."""
-    return [name for name in _required(fields) if _plain(name) not in map(_plain, (*_PROVIDERS, *_MODELS))]
+    return [name for name in _required(fields) if name not in _assigned(fields, _ACTIVATION)]
 
 
 def limit_words(seen: ProbedCalls) -> dict[str, str]:
@@ -85,10 +98,13 @@ def _activations(seen: ProbedCalls) -> dict[str, Any]:
 
 def _filled(fields: Mapping[str, bool] | None, places: Mapping[str, Iterable[str]]) -> dict[str, str] | None:
     """Return a body in which each place stands in the field that takes it; None where a required field stays empty."""
-    if fields is None:
-        return None
-    found = {name: place for place, known in places.items() if (name := _best(fields, known, str.__eq__)) is not None}
-    return found if found and set(_required(fields)) <= found.keys() else None
+    found = _assigned(fields or {}, places)
+    return found if found and set(_required(fields or {})) <= found.keys() else None
+
+
+def _assigned(fields: Iterable[str], places: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Return field -> the place that stands in it, for each place that a field takes."""
+    return {name: place for place, known in places.items() if (name := _best(fields, known, str.__eq__)) is not None}
 
 
 def _best(names: Iterable[str], known: Iterable[str], fits: Callable[[str, str], bool]) -> str | None:

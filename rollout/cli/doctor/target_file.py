@@ -16,8 +16,6 @@ from rollout.config.urls import is_loopback
 from rollout.core.errors import RolloutError
 from rollout.gateway.embedded_proof import prove_embedded
 
-STATED = frozenset({"paths", "activate_with", "chat_with", "limit_types"})
-"""The settings that an OpenAPI document may state."""
 LONGEST_STALE_S = 600.0
 """The longest `stale_for` that a target may state."""
 
@@ -85,8 +83,8 @@ def describe_missing_keys(found: Findings) -> list[str]:
         path, body = found.local_activation["path"], found.local_activation["body"]
         filled = ", ".join(f'{name}: "{place}"' for name, place in body.items())
         hints.append(f"#   activate_with: {{ollama: {{path: {path}, body: {{{filled}}}}}}}")
-    if any(call.name == "openapi" and call.answers for call in found.calls) and STATED & found.target.keys():
-        hints.append(f"# {', '.join(sorted(STATED & found.target.keys()))}: {ACCORDING}.")
+    if found.certain:
+        hints.append(f"# {', '.join(found.certain)}: {ACCORDING}.")
     return hints
 
 
