@@ -14,6 +14,7 @@ from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
 from rollout.gateway.client import Gateway, ignore
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.host.env_text import EnvFileError, values
 from rollout.gateway.transport import Exchange
 from rollout.journal.record import RolloutRecord
@@ -59,7 +60,7 @@ def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
     with suppress(OSError, EnvFileError):
         found = values(path.read_bytes())
         # The active provider and model are no secrets: the rollback restores them.
-        active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
+        active = [found.get(key) or "" for key in driver_of(target).activation_keys()[:2]]
         # Neither are paths and URLs: the journal refers to files by them.
         redactor.learn_file(found, (*texts_of(to_json(target)), *active, str(path), str(Path.cwd())))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.approvals.waivers import judged_by_waiver
 from rollout.changes import limits
-from rollout.changes.backup import Backup, activates
+from rollout.changes.backup import Backup
 from rollout.changes.rollback import planned_steps
 from rollout.changes.rollback_provider import candidates
 from rollout.config.validators import suggest
@@ -28,6 +28,7 @@ from rollout.engine.traffic import TrafficPoll
 from rollout.engine.window_power import WindowPower, foresee, foresee_with_baseline
 from rollout.gateway.client import Gateway
 from rollout.gateway.diagnosis import Diagnosis, Seen, diagnosed
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 from rollout.gateway.host.log_file import LogFollower
 from rollout.journal.record import Kind
@@ -192,7 +193,7 @@ def health(rollout: RolloutContext) -> Health:
     gateway, new = rollout.gateway, rollout.expected_active
     gateway.health()
     providers = gateway.providers()
-    active = activates(rollout.target, providers.active_provider or "").casefold()
+    active = driver_of(rollout.target).activated_as(providers.active_provider or "").casefold()
     rows = [
         {
             "provider": p.name,

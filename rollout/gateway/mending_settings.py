@@ -8,7 +8,7 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 from rollout.core.target import Target
-from rollout.gateway.calls import ACTIVATE, LIMIT, Call
+from rollout.gateway.calls import Call
 from rollout.gateway.endpoints import DEFAULTS
 
 _CALL = "{path: …, body: {…}}"
@@ -33,14 +33,14 @@ def advise_setting(call: Call, target: Target, status: int, reason: str) -> str:
         status: the HTTP status, 4xx.
         reason: the message so far, with the gateway's reason.
     """
-    if call.kind is ACTIVATE:
+    if call.setting.startswith("activate_with."):
+        return f"; check path and body of the target's {call.setting}" if status in _MISFITS else ""
+    if call.setting == "paths.activate":
         return _of_activation(call, target, status, reason)
-    return _of_limit(call, target, status, reason) if call.kind is LIMIT else ""
+    return _of_limit(call, target, status, reason) if call.setting == "paths.limits" else ""
 
 
 def _of_activation(call: Call, target: Target, status: int, reason: str) -> str:
-    if call.setting.startswith("activate_with."):
-        return f"; check path and body of the target's {call.setting}" if status in _MISFITS else ""
     own = f"activate_with.{_provider(call, target)}: {_CALL}"
     if status == HTTPStatus.NOT_FOUND and call.setting in reason:
         return f", or {own}, where another call activates this provider"

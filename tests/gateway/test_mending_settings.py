@@ -10,10 +10,11 @@ import pytest
 
 from rollout.core.errors import Refused
 from rollout.core.target import OtherCall, Target
+from rollout.core.wishes import Activate, SetLimit
 from rollout.gateway.client import Gateway
 from rollout.sandbox.process import Running, start, stop
 from rollout.sandbox.settings import SandboxSettings
-from tests.gateway.conftest import TWO_SECONDS
+from tests.gateway.conftest import TWO_SECONDS, bring_about
 from tests.support import liar as lies
 
 TARGET = Target("t", "sandbox", timeouts=TWO_SECONDS)
@@ -32,7 +33,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def refusal(gateway: Gateway, provider: str = "openai", model: str = "gpt-4o") -> str:
     """Return the message of a refused activation."""
     with gateway.allow_writes("APP-1.2"), pytest.raises(Refused) as caught:
-        gateway.activate(provider, model)
+        bring_about(gateway, Activate(provider, model))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -40,7 +41,7 @@ def refusal(gateway: Gateway, provider: str = "openai", model: str = "gpt-4o") -
 def refused_limit(gateway: Gateway, kind: str = "cost") -> str:
     """Return the message of a refused limit."""
     with gateway.allow_writes("APP-3.1"), pytest.raises(Refused) as caught:
-        gateway.set_limit(kind, "openai", {"hard_limit_usd": 10.0, "soft_limit_usd": 20.0})
+        bring_about(gateway, SetLimit(kind, "openai", {"hard_limit_usd": 10.0, "soft_limit_usd": 20.0}))
     return str(caught.value)
 
 
@@ -54,7 +55,7 @@ def test_a_local_runtime_that_wants_another_call_names_activate_with(embedded, b
     call = OtherCall("/api/v1/system/llm-servers/active", {"server_name": "{provider}", "model": "{model}"})
     mended = build(embedded.url, target=replace(TARGET, activate_with={"ollama": call}))
     with mended.allow_writes("APP-1.2"):
-        mended.activate("ollama", "gemma3:4b")
+        bring_about(mended, Activate("ollama", "gemma3:4b"))
 
 
 @pytest.mark.parametrize(

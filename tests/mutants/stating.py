@@ -121,7 +121,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "if kind is None:",
                 "A soft limit above the hard one is mended by no setting.",
             ),
-            ("    if call.kind is ACTIVATE:", "    if True:", "A read that is refused has no other call."),
+            ('    if call.setting == "paths.activate":', "    if True:", "A read that is refused has no other call."),
         ),
     ),
     *of(
@@ -129,8 +129,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/changes/test_provider.py::test_a_restart_is_named_only_where_the_configuration_shows_the_need",
         rows=(
             (
-                "    if not is_same_provider(ProviderChange(written,",
-                "    if False and is_same_provider(ProviderChange(written,",
+                "    if not is_same_provider(written, change) or",
+                "    if",
                 "Without the change in the configuration no restart helps.",
             ),
         ),
