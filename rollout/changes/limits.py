@@ -8,10 +8,10 @@ from dataclasses import replace
 from rollout.changes import executor
 from rollout.changes.backup import Backup, differences, recorded
 from rollout.changes.read_back import require_shown
-from rollout.config.validators import suggest
 from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import LimitChange
+from rollout.core.schemas.validators import suggest
 from rollout.core.target import Target
 from rollout.core.wishes import SetLimit
 from rollout.gateway.client import Gateway

@@ -157,7 +157,13 @@ def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
 
 
 def _foresee(request: Request, before: Before) -> tuple[str, ...]:
-    found = foresee_power(request.scenario, request.policy, before.traffic, usd_per_1k_tokens=before.usd_per_1k_tokens)
+    found = foresee_power(
+        request.scenario,
+        request.policy,
+        before.traffic,
+        usd_per_1k_tokens=before.usd_per_1k_tokens,
+        counts_codes=request.target.sources.prometheus is None,
+    )
     is_blocked = found.unseen and request.policy.power == BLOCK
     ends = f"with this traffic policy {request.policy.name!r} fails PRE-2.5 (power: block)"
     return (*found.lines, ends) if is_blocked else found.lines

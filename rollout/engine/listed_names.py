@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from rollout.config.validators import suggest
 from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, InvalidInput, Problem
 from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import ProviderChange
+from rollout.core.schemas.validators import suggest
 from rollout.engine.credentials import connect
 from rollout.gateway.client import ignore
 from rollout.gateway.drivers.selection import driver_of

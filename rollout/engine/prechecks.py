@@ -15,7 +15,6 @@ from rollout.changes import limits
 from rollout.changes.backup import Backup
 from rollout.changes.rollback import planned_steps
 from rollout.changes.rollback_provider import candidates
-from rollout.config.validators import suggest
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.change_windows import closes_at, frozen, opens_at
@@ -23,6 +22,7 @@ from rollout.core.clock import SLICE_S, format_utc
 from rollout.core.errors import GatewayError, TryLater
 from rollout.core.result import Outcome
 from rollout.core.scenario import ChangeClass, EnvironmentChange, ProviderChange
+from rollout.core.schemas.validators import suggest
 from rollout.core.target import Target
 from rollout.engine.traffic import TrafficPoll
 from rollout.engine.window_power import WindowPower, foresee, foresee_with_baseline

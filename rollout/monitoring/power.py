@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 from rollout.monitoring.binomial import divergence, log_probability
 from rollout.monitoring.effective_limit import SLOWER_SHARE
-from rollout.monitoring.share_test import CAP, HIGHEST_SHARE, ShareTest, log_mean_exp, log_ratios, weights
+from rollout.monitoring.share_test import CAP, HIGHEST_SHARE, ShareTest, log_mean_exp, weights
 
 POWER = 0.9
 """The probability with which a window tells a share that it is said to tell."""
@@ -78,6 +79,7 @@ def smallest_share(test: ShareTest, requests: int, polls: int, power: float = PO
     return None if is_unseen(highest) else _last(is_unseen, test.limit, highest)
 
 
+@lru_cache
 def requests_needed(test: ShareTest, share: float, polls: int, power: float = POWER) -> int | None:
     """Return the fewest requests of a window that breaches at `share` with the probability `power`.
 
@@ -195,15 +197,17 @@ def _walks(test: ShareTest, share: float, requests: int, polls: int) -> list[_Wa
 
 def _step_moments(test: ShareTest, share: float, requests: int) -> list[tuple[float, float]]:
     """Return mean and variance of the capped evidence of one poll, for each alternative."""
-    ratios = weights(test.limit, test.alternatives)
-    means = [0.0] * len(ratios)
-    squares = [0.0] * len(ratios)
-    for failures, probability in _outcomes(requests, share):
-        for index, step in enumerate(log_ratios(ratios, requests, failures)):
-            capped = min(CAP, step)
-            means[index] += probability * capped
-            squares[index] += probability * capped * capped
-    return [(mean, max(0.0, square - mean * mean)) for mean, square in zip(means, squares, strict=True)]
+    outcomes = [(failures, requests - failures, probability) for failures, probability in _outcomes(requests, share)]
+    moments = []
+    for bad, good in weights(test.limit, test.alternatives):
+        mean = square = 0.0
+        for failures, passed, probability in outcomes:
+            capped = min(CAP, failures * bad + passed * good)
+            part = probability * capped
+            mean += part
+            square += part * capped
+        moments.append((mean, max(0.0, square - mean * mean)))
+    return moments
 
 
 def _outcomes(requests: int, share: float) -> Iterator[tuple[float, float]]:
@@ -216,8 +220,9 @@ def _outcomes(requests: int, share: float) -> Iterator[tuple[float, float]]:
         return
     nodes = [_WIDEST * (2.0 * node / _NODES - 1.0) for node in range(_NODES + 1)]
     densities = [math.exp(-0.5 * node * node) for node in nodes]
+    total = math.fsum(densities)
     for node, density in zip(nodes, densities, strict=True):
-        yield min(float(requests), max(0.0, mean + node * deviation)), density / math.fsum(densities)
+        yield min(float(requests), max(0.0, mean + node * deviation)), density / total
 
 
 def _evidence(ends: list[float], steps: int, polls: int) -> float:

@@ -437,7 +437,7 @@ def test_almost_nothing_is_imported_before_the_activation() -> None:
     code = "import sys; import rollout.cli.main, rollout.engine.emergency, yaml; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"pydantic", "sqlalchemy", "httpx", "rich", "starlette", "ssl", "rollout.journal.store"}
-    heavy |= {"rollout.config.load", "rollout.config.validators", "tomllib"}
+    heavy |= {"rollout.config.load", "rollout.core.schemas.validators", "tomllib"}
     assert not heavy & set(loaded) - {"ssl"}
 
 

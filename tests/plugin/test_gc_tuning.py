@@ -40,6 +40,20 @@ def test_the_collector_rests_while_the_suite_is_imported_and_works_afterwards():
     assert told == "False True True"
 
 
+def test_the_collector_rests_while_the_watchdog_is_imported_and_works_afterwards():
+    told = _python(
+        "import gc, runpy, sys\n"
+        "begun = []\n"
+        "gc.callbacks.append(lambda phase, about: begun.append('sqlalchemy' in sys.modules))\n"
+        "try:\n"
+        "    runpy.run_module('rollout.engine.watchdog', run_name='__main__')\n"
+        "except SystemExit as ended:\n"
+        "    print(ended.code, any(begun), gc.isenabled(), gc.get_freeze_count() > 0)"
+    )
+
+    assert told == "1 False True True"
+
+
 def test_httpx_still_works_without_its_command_line():
     told = _python(
         "import rollout.gateway.transport, httpx, sys; print(httpx.AsyncClient.__name__, 'rich' in sys.modules)"
@@ -49,5 +63,7 @@ def test_httpx_still_works_without_its_command_line():
 
 
 def _python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()

@@ -38,6 +38,7 @@ print("it runs", flush=True)
 time.sleep(60)
 """
 CRASHES = "raise ValueError('of its own')\n"
+LEAVES = "import sys; sys.exit('words of its own')\n"
 
 
 @pytest.fixture(params=["forked", "started"])
@@ -76,6 +77,12 @@ def test_what_is_raised_is_a_traceback_and_exit_code_1(begin: Begin):
     child = begin(CRASHES)
     assert child.wait(60) == 1
     assert "ValueError: of its own" in child.text
+
+
+def test_what_it_leaves_with_is_printed_and_exit_code_1(begin: Begin):
+    child = begin(LEAVES)
+    assert child.wait(60) == 1
+    assert child.text == "words of its own\n"
 
 
 @pytest.mark.parametrize(

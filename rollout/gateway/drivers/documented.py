@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
+from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
+from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import OtherCall, Routing, Target
 from rollout.core.wishes import Activate, SetEnvironment, SetLimit, Split, Wish
@@ -18,21 +20,45 @@ from rollout.gateway.costs import sent_by
 from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from rollout.gateway.drivers.protocol import Reads
     from rollout.gateway.sender import Sender
 
 _CALLS = {Read.ACTIVE: "providers", Read.TEST_CONNECTION: "test_connection", Read.COMPLETION: "chat"}
 
 
+class _Settings:
+    """The model of the settings, loaded when it is asked for: a description does without pydantic."""
+
+    def __get__(self, *_: object) -> type[BaseModel]:
+        from rollout.core.schemas.deviations import DeviationsSchema  # noqa: PLC0415
+
+        return DeviationsSchema
+
+
 class Documented:
     """The documented API; the deviations of one gateway are its target's settings."""
 
-    kind: ClassVar[str] = "documented"
-    summary: ClassVar[str] = "the HTTP API of docs/GATEWAY_API.md, with a gateway's deviations as settings"
+    kind: ClassVar[str] = DEFAULT_KIND
+    summary: ClassVar[str] = "the API of docs/GATEWAY_API.md; the settings are a gateway's deviations from it"
+    if TYPE_CHECKING:
+        settings: ClassVar[type[BaseModel]]
+    else:
+        settings = _Settings()
 
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
         self._target = target
+
+    def capabilities(self) -> Mapping[Capability, str | None]:
+        """Return what the documented API lacks: removing limits, and what the target does not say or cannot."""
+        lacking = {Capability.DELETE_LIMIT: "the documented API cannot take limits away (docs/GATEWAY_API.md, 15)"}
+        if self._target.routing is None:
+            lacking[Capability.WEIGHTS] = f"target {self._target.name} does not say how its requests are split"
+        if self._target.restart:
+            lacking[Capability.LIVE_SWITCH] = f"target {self._target.name} states that an activation needs a restart"
+        return {each: lacking.get(each) for each in Capability}
 
     def writes(self, wish: Wish) -> tuple[Write, ...]:
         """Return the writes that bring `wish` about, in order.

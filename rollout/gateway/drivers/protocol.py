@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from rollout.core.capabilities import Capability
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Wish
 from rollout.core.writes import Read, ReadCall, Write
 
 if TYPE_CHECKING:  # a description must not cost the time that it takes to load an HTTP client and pydantic
+    from pydantic import BaseModel
+
     from rollout.gateway.responses import (
         Alert,
         AuditEntry,
@@ -88,13 +91,21 @@ class Driver(Protocol):
     Attributes:
         kind: the name by which a target chooses it.
         summary: the kind of gateway in one line.
+        settings: the model of ``settings:`` in a target; it and the models in it forbid unknown keys.
     """
 
     kind: ClassVar[str]
     summary: ClassVar[str]
+    settings: ClassVar[type[BaseModel]]
 
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
+
+    def capabilities(self) -> Mapping[Capability, str | None]:
+        """Return of every capability None where this target's gateway has it, else why not, in one sentence.
+
+        A read of what is lacking raises `GatewayError`: an answer without content would be taken for one.
+        """
 
     def writes(self, wish: Wish) -> tuple[Write, ...]:
         """Return the writes that bring `wish` about, in order; pure.

@@ -11,8 +11,17 @@ from rollout.gateway.drivers.protocol import Driver
 
 
 def driver_of(target: Target) -> Driver:
-    """Return the driver of the target's kind; nothing is read."""
-    return Documented(target)
+    """Return the driver of the target's kind; nothing is read.
+
+    Raises:
+        UnusableKind: no installed package brings the kind, or its driver cannot be used.
+    """
+    if target.kind == Documented.kind:
+        return Documented(target)
+    # Reading entry points takes time that the default kind, and an emergency, do without.
+    from rollout.gateway.drivers.registry import load_driver  # noqa: PLC0415
+
+    return load_driver(target.kind)(target)
 
 
 def describe_writes(target: Target, wish: Wish) -> tuple[Write, ...]:
