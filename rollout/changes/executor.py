@@ -6,24 +6,29 @@ they sent, so every write is journalled before it leaves (safety rule 2), under 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import assert_never
 
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import sha256
+from rollout.core.clock import NEVER, Clock, StopFlag
 from rollout.core.errors import RolloutError
 from rollout.core.wishes import Wish
-from rollout.core.writes import FileEdit
+from rollout.core.writes import Command, FileEdit, HttpCall, Restart, Signal
 from rollout.gateway.client import Gateway
-from rollout.gateway.drivers.selection import describe_calls
+from rollout.gateway.drivers.selection import describe_writes
 from rollout.gateway.host import env_text
+from rollout.gateway.host.commands import run_command
 from rollout.gateway.host.env_file import EnvFile
+from rollout.gateway.host.settings_file import apply_file_edit
+from rollout.gateway.host.signals import send_signal
 from rollout.journal.record import What
 
 
 def send(
     rollout: RolloutContext, gateway: Gateway, wish: Wish, *, step: str, direction: str, to: str, what: What
 ) -> None:
-    """Announce the calls that bring `wish` about as one write, and send them.
+    """Announce the writes that bring `wish` about as one, and carry them out.
 
     A wish that the driver cannot describe is not announced. A restart that it may take is not carried out here: reads
     show whether it is needed.
@@ -40,11 +45,53 @@ def send(
     Raises:
         JournalError: the intent is not on disk; nothing was sent.
         GatewayError: it cannot be described, was refused, or it is unknown what happened.
+        RolloutError: a write on this host failed, or the environment variable of a secret is not set.
     """
-    calls = describe_calls(rollout.target, wish)
+    stop = NEVER if direction == "back" else rollout.stop
+    writes = [write for write in describe_writes(rollout.target, wish) if not isinstance(write, Restart)]
+    secrets = resolve_secrets(
+        rollout, {key: name for write in writes if isinstance(write, FileEdit) for key, name in write.secrets.items()}
+    )
     with rollout.journaled_write(step, direction, to, what=what), gateway.allow_writes(step):
-        for call in calls:
-            gateway.execute(call)
+        for write in writes:
+            carry_out(write, gateway, secrets, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
+
+
+def carry_out(
+    write: HttpCall | FileEdit | Signal | Command,
+    gateway: Gateway,
+    secrets: Mapping[str, str],
+    *,
+    clock: Clock,
+    stop: StopFlag,
+    redact: Callable[[str], str],
+) -> None:
+    """Carry out one write, which is announced already.
+
+    Args:
+        write: the write.
+        gateway: where a call goes; it allows writes.
+        secrets: key -> the value of each secret of a file's edit.
+        clock: times a command.
+        stop: ends a command, and prevents an edit and a signal.
+        redact: takes secrets out of a command's output.
+
+    Raises:
+        GatewayError: the call failed.
+        SettingsError: the file cannot be edited.
+        ServiceError: the signal or the command failed.
+    """
+    match write:
+        case HttpCall():
+            gateway.execute(write)
+        case FileEdit():
+            apply_file_edit(write, secrets={key: secrets[key] for key in write.secrets}, stop=stop)
+        case Signal():
+            send_signal(write, stop=stop)
+        case Command():
+            run_command(write, clock=clock, stop=stop, redact=redact, setting="the driver's settings")
+        case _:
+            assert_never(write)
 
 
 def edit_env(rollout: RolloutContext, file: EnvFile, edit: FileEdit, *, step: str, direction: str, to: str) -> None:

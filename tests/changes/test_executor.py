@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from rollout.changes import executor
-from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.errors import GatewayError, Interrupted, RolloutError
 from rollout.core.wishes import Activate, SetLimit, Wish
-from rollout.core.writes import FileEdit
+from rollout.core.writes import Command, FileEdit, Restart, Write
+from rollout.core.writes import Signal as SignalWrite
+from rollout.gateway.drivers import selection
+from rollout.gateway.host.commands import ServiceError
 from rollout.gateway.host.env_file import EnvFile
 from rollout.journal.record import Kind, What
 from tests.support.gateways import refused
@@ -79,3 +85,56 @@ def test_a_secret_whose_variable_is_not_set_changes_nothing(undoing: Begin, tmp_
 
 def _file(lab: Undoing) -> EnvFile:
     return EnvFile(lab.rollout.target, clock=lab.clock, redact=str)
+
+
+LONG_S = 1e6
+"""The clock is simulated, and a command is a real process."""
+
+
+class OnThisHost:
+    """A driver whose activation is an edit of a file, a signal and a command on this host."""
+
+    def __init__(self, *writes: Write) -> None:
+        self.described = writes
+
+    def writes(self, _wish: Wish) -> tuple[Write, ...]:
+        """Return them, whatever is wanted."""
+        return self.described
+
+
+def test_writes_on_this_host_are_carried_out_in_order(undoing: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The restart is left to the reads that show whether it is needed."""
+    config, seen = tmp_path / "config.yaml", tmp_path / "seen"
+    config.write_text("# ours\nrouter:\n  active: old # now\n  key: none\n", encoding="utf-8")
+    edit = FileEdit(config, "yaml", {"router.active": "new"}, {"router.key": "NEW_KEY"})
+    copy = Command((sys.executable, "-c", f"import shutil; shutil.copy({str(config)!r}, {str(seen)!r})"), LONG_S)
+    lab = undoing()
+    lab.rollout.env = {"NEW_KEY": "sk-hunter2hunter2"}
+    monkeypatch.setattr(selection, "driver_of", lambda _target: OnThisHost(edit, copy, Restart()))
+    send(lab)
+    assert seen.read_text() == "# ours\nrouter:\n  active: new # now\n  key: sk-hunter2hunter2\n"
+    assert lab.sent() == [("APP-1.2", "forward", str(NEW), "done")]
+    assert "hunter2" not in str([entry.body for entry in lab.entries(Kind.INTENT)])
+
+
+def test_a_signal_reaches_the_process_of_the_pid_file(undoing: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    pid_file = tmp_path / "service.pid"
+    pid_file.write_text(str(child.pid))
+    monkeypatch.setattr(selection, "driver_of", lambda _target: OnThisHost(SignalWrite("SIGTERM", pid_file)))
+    send(undoing())
+    assert child.wait(30) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_command_that_fails_leaves_it_unknown_what_happened(
+    undoing: Begin, monkeypatch: pytest.MonkeyPatch, stops: bool
+):
+    lab = undoing()
+    failing = Command((sys.executable, "-c", "import sys; sys.exit(3)"), LONG_S)
+    monkeypatch.setattr(selection, "driver_of", lambda _target: OnThisHost(failing))
+    if stops:
+        lab.rollout.stop.set("SIGTERM")
+    with pytest.raises(Interrupted if stops else ServiceError, match="SIGTERM" if stops else "exit code 3"):
+        send(lab)
+    assert lab.sent() == [("APP-1.2", "forward", str(NEW), "unknown")]
