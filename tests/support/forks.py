@@ -297,8 +297,8 @@ def main() -> None:
 
 def _build_once() -> None:
     """Build what the first run of a process builds, and each run of its own would build again."""
-    from rollout.config.schemas import base
     from rollout.core import policy, request, scenario, target
+    from rollout.core.schemas import base
     from rollout.gateway import documents, responses, shapes
     from rollout.reporting import rendering
 
