@@ -71,6 +71,8 @@ def drop(text: str, path: Path) -> str:
         return cut_from_brackets(text, parent, str(path[-1]))
     if len(parent.entries) > 1:
         return _cut_lines(text, parent, entry)
+    # The comment goes with the last key, as with any other.
+    text = splice(text, parent.end, _line_end(text, parent.end), "")
     if parent is root:
         return splice(text, parent.start, parent.end, "{}")
     return _exchange(text, _walk(text, root, path[:-2]), path[-2], "{}")

@@ -38,6 +38,8 @@ defaults: &defaults
   tags: [a, b]
 list: [a, b]
 free: {timeout: 0.50}
+one:
+  only: 1 # one
 general_settings:
   <<: *defaults
   note: |
@@ -181,6 +183,7 @@ def test_a_value_is_exchanged_in_its_own_line_and_style(codec, values, gone, com
         ("yaml", "model_list[0].model_name", ["  - model_name:   gpt-4o     # spaced"], ["  -"]),
         ("yaml", "general_settings.empty", ["  empty:"], []),
         ("yaml", "general_settings.note", ["  note: |", "    two", "    lines"], []),
+        ("yaml", "one.only", ["one:", "  only: 1 # one"], ["one: {}"]),
         ("yaml", "not.there", [], []),
         ("json", "router.retries", ['    "strategy": "simple",', '    "retries": 2'], ['    "strategy": "simple"']),
         ("json", "model_list[0].name", ['    {"name": "gpt-4o", "weight": 1.10},'], ['    {"weight": 1.10},']),
@@ -298,6 +301,7 @@ REFUSED = [
     ("yaml", b"a: &x {k: 1}\nb:\n  <<: *x\n", {"a.k": 2}, "f.yaml:1: a.k: needs the anchor &x, which line 3 reads too"),
     ("yaml", b"a: &x {k: 1}\nb: *x\n", {"b.k": 2}, "f.yaml:2: b.k: is read through the alias *x"),
     ("yaml", b"a: &x {p: {k: 1, l: 2}}\nb:\n  <<: *x\n", {"b.p.k": 2}, "f.yaml:3: b.p.k: is read through a merge (<<)"),
+    ("yaml", b"a: |\n  open", {"b": 1}, "f.yaml: b cannot be edited so that the rest reads as before; edit the file"),
     ("yaml", b"a: [x]\n", {"a[1]": "y"}, "f.yaml:1: a[1]: a has 1 entries, counted from 0"),
     ("yaml", b"a: [{n: x}, {n: x}]\n", {"a[n=x].w": 1}, "f.yaml:1: a[n=x].w: [n=x] selects 2 entries of a"),
     ("yaml", b"a: 1\n", {"a": object()}, "f.yaml:1: a: the new value is no text, number"),
@@ -473,7 +477,7 @@ def yaml_files(draw):
             ]
         )
     )
-    rows += draw(st.sampled_from([[], ["# end"], ["last: |", "  kept", "  words"], ["last: >-", "  kept"]]))
+    rows += draw(st.sampled_from([[], ["# end"], ["last: |-", "  kept", "  words"], ["last: >-", "  kept"]]))
     text = draw(st.sampled_from(["\n", "\r\n"])).join(rows)
     return (
         (text + draw(st.sampled_from(["", "\n", "\n\n"])) * (not text.endswith("\n"))).replace("\n\r\n", "\n").encode()
@@ -535,7 +539,7 @@ def is_writable(codec, value):
 
 
 @pytest.mark.parametrize("codec", ["yaml", "json", "toml"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_putting_the_old_values_back_gives_the_original_bytes(codec, data):
     file = data.draw(HANDS[codec])
@@ -548,7 +552,7 @@ def test_putting_the_old_values_back_gives_the_original_bytes(codec, data):
 
 
 @pytest.mark.parametrize("codec", ["yaml", "json", "toml"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_any_edit_is_what_the_formats_own_reader_reads_and_is_put_back_byte_for_byte(codec, data):
     file = data.draw(HANDS[codec])
