@@ -103,25 +103,31 @@ def _dealt_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
 
 
 @pytest.fixture
-def undoing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def in_memory() -> Iterator[Path]:
+    """A folder in memory, where the machine has one: a journal waits for the disk at each entry."""
+    memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def undoing(in_memory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return what begins a rollout on a scripted gateway (`tests.support.undoing`), its journal in memory."""
     from tests.support.undoing import Undoing  # a session without such a test does not need it
 
-    in_memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
     labs: list[Undoing] = []
-    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
 
-        def begin(*changes: Any, **parts: Any) -> Undoing:
-            own = Path(folder) / str(len(labs))
-            own.mkdir()
-            lab = Undoing(own, *changes, **parts)
-            labs.append(lab)
-            monkeypatch.setattr("rollout.gateway.host.commands.restart", lab.restart)
-            return lab
+    def begin(*changes: Any, **parts: Any) -> Undoing:
+        own = in_memory / f"lab-{len(labs)}"
+        own.mkdir()
+        lab = Undoing(own, *changes, **parts)
+        labs.append(lab)
+        monkeypatch.setattr("rollout.gateway.host.commands.restart", lab.restart)
+        return lab
 
-        yield begin
-        for lab in labs:
-            lab.close()
+    yield begin
+    for lab in labs:
+        lab.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from rollout.config.schemas.base import Schema
 from rollout.config.schemas.policies import PolicySchema
 from rollout.config.schemas.scenarios import ScenarioSchema
 from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Source
 from rollout.config.validation import fill_schema
 from rollout.config.yaml_source import read_yaml
+from rollout.core.schemas.base import Schema
 from rollout.sandbox.settings import SandboxSettings
 from tests.support.documents import Passage, fenced_blocks, languages, scripts_of, yaml_blocks
 from tests.support.json_schemas import refusals, schema_validator

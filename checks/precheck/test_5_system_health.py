@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rollout.changes.backup import Backup, activates
+from rollout.changes.backup import Backup
 from rollout.core.result import Outcome
 from rollout.core.target import Target
 from rollout.engine.prechecks import Firing, Health, Measured
 from rollout.gateway.diagnosis import Diagnosis
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.responses import Providers
 from rollout.plugin.markers import clause
 from rollout.reporting.allure import Show
@@ -36,7 +37,7 @@ def test_exactly_one_provider_is_active_and_in_the_backup(
     """
     active = [provider.name for provider in providers_now.value.providers if provider.is_active]
     reported = providers_now.value.active_provider or ""
-    if not active and activates(target, reported) != reported:
+    if not active and driver_of(target).activated_as(reported) != reported:
         # Under its other name no listed provider is marked (deviation 14).
         active = [reported]
     show.facts("Active provider and model", {"active": active, "backup": backup.value.previous})

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from rollout.approvals.ssh_signatures import SigningError, Unvouched, key_of, principals, signer, verify
-from rollout.config.validators import person, text
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import canonical, sha256
 from rollout.core.errors import RolloutError
 from rollout.core.request import Request
+from rollout.core.schemas.validators import person, text
 from rollout.core.units import show_duration, shown
 from rollout.journal.record import Kind
 

@@ -25,12 +25,12 @@ from rollout.approvals.obligations import ObligationKind, fulfil, open_of
 from rollout.approvals.ssh_signatures import sign
 from rollout.config.load import load, load_policy
 from rollout.config.project import JOURNAL, journal_in
-from rollout.config.validators import person, text
 from rollout.core.caller import login
 from rollout.core.clock import SystemClock, format_utc
 from rollout.core.errors import RolloutError
 from rollout.core.redaction import knowing
 from rollout.core.request import EMBEDDED, Request
+from rollout.core.schemas.validators import person, text
 from rollout.core.units import show_duration
 from rollout.gateway.embedded_proof import doubt_request
 from rollout.gateway.manual_commands import emergency

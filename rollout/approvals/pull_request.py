@@ -15,9 +15,9 @@ from datetime import datetime
 from pathlib import Path
 
 from rollout.approvals.approval import REVIEW_AUTHOR, Approval, Judged, Role, Terms, Void, accepted_by, distinct
-from rollout.config.validators import person, text
 from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
+from rollout.core.schemas.validators import person, text
 
 APPROVERS = "ROLLOUT_REVIEW_APPROVERS"
 COMMIT = "ROLLOUT_REVIEW_COMMIT"

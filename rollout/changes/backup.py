@@ -13,10 +13,11 @@ from typing import Any
 from rollout.core.canary_stages import same_weights
 from rollout.core.canonical_json import sha256, to_json
 from rollout.core.clock import Clock, format_utc
-from rollout.core.errors import GatewayError, NotCleared, RolloutError
+from rollout.core.errors import NotCleared, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.gateway.client import Gateway
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 
@@ -99,23 +100,7 @@ def active_provider(gateway: Gateway, target: Target) -> ProviderChange:
     Raises:
         GatewayError: the gateway does not answer, has no active provider, or names no model for it.
     """
-    active = gateway.providers().active_provider
-    if not active:
-        raise GatewayError("GET providers", "no provider is active; activate one by hand before a rollout")
-    model = gateway.runtime_config().config.get(target.model_key)
-    if not model:
-        raise GatewayError(
-            "GET config/runtime",
-            f"{target.model_key} is not in the configuration, so it is unknown what a rollback restores; "
-            "name the key that holds the active model as the target's model_key",
-        )
-    return ProviderChange(activates(target, active), model)
-
-
-def activates(target: Target, reported: str) -> str:
-    """Return the name that activates the provider which the gateway reports as `reported` (deviation 14)."""
-    named = (name for name, alias in target.reported_as.items() if alias.casefold() == reported.casefold())
-    return next(named, reported)
+    return driver_of(target).place(gateway.providers().active_provider, gateway.runtime_config().config)
 
 
 def is_same_provider(one: ProviderChange, other: ProviderChange) -> bool:

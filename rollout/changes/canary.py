@@ -14,6 +14,7 @@ from rollout.core.canary_stages import Stage, is_staged, same_weights, show_weig
 from rollout.core.clock import NEVER
 from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, Refused, RolloutError
 from rollout.core.scenario import ProviderChange
+from rollout.gateway.drivers.selection import takes_restart
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Write
 
@@ -148,7 +149,7 @@ def _refuse_impossible(rollout: RolloutContext, backup: Backup) -> None:
     if is_same_provider(new, previous):
         raise RolloutError(f"{new} is active already; there is no traffic to move: remove `strategy:`")
     for place in (new, previous):
-        if rollout.target.restarts(place.provider):
+        if takes_restart(rollout.target, place):
             raise RolloutError(
                 f"an activation of {place.provider} takes effect only after a restart, which a canary's single request "
                 "cannot wait for: remove `strategy:`"

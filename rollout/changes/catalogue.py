@@ -25,6 +25,7 @@ from rollout.core.clauses import CLAUSES, ORDER
 from rollout.core.downtime import proof_price
 from rollout.core.errors import ConcurrentChange, GatewayError, NotReached, RolloutError
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.gateway.drivers.selection import takes_restart
 from rollout.gateway.host.env_text import values
 
 _KINDS: Mapping[type, ModuleType] = {
@@ -221,7 +222,7 @@ def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
     provider.refuse_concurrent(rollout, rollout.gateway, previous)
     provider.activate(rollout, rollout.gateway, previous, step="APP-0.2", direction="proof")
     proven = f"{previous} was activated once more and is active"
-    if target.restarts(previous.provider):
+    if takes_restart(target, previous):
         proven += f", after {_restarted(rollout, backup)}" if pays else f"; proven except the restart: {price}"
     here = active_provider(rollout.gateway, target)
     if not is_same_provider(here, previous):

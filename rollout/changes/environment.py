@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rollout.changes import limits, restart
+from rollout.changes import executor, limits, restart
 from rollout.changes.backup import Backup, recorded
 from rollout.changes.read_back import require_shown
 from rollout.context import RolloutContext
@@ -14,6 +14,9 @@ from rollout.core.clock import NEVER, StopFlag
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
+from rollout.core.wishes import SetEnvironment
+from rollout.core.writes import FileEdit
+from rollout.gateway.drivers.selection import describe_writes, driver_of
 from rollout.gateway.host import env_file, env_text
 from rollout.journal.record import RolloutRecord, What
 
@@ -108,10 +111,10 @@ def file_of(rollout: RolloutContext, stop: StopFlag) -> env_file.EnvFile:
 
 
 def _write(rollout: RolloutContext, change: EnvironmentChange) -> str:
-    file = file_of(rollout, rollout.stop)
-    wanted = env_text.edit(file.read(), _wanted(rollout, change), change.remove)
-    with rollout.journaled_write("APP-2.1", "forward", str(change), what=What.ENVIRONMENT, digest=sha256(wanted)):
-        file.write(wanted)
+    wish, file = SetEnvironment(change.values, change.secrets, change.remove), file_of(rollout, rollout.stop)
+    for write in describe_writes(rollout.target, wish):
+        if isinstance(write, FileEdit):
+            executor.edit_env(rollout, file, write, step="APP-2.1", direction="forward", to=str(change))
     return f"written: {', '.join(change.keys)}"
 
 
@@ -143,19 +146,10 @@ def _still_old(rollout: RolloutContext, change: EnvironmentChange) -> str:
 
 
 def _wanted(rollout: RolloutContext, change: EnvironmentChange) -> dict[str, str]:
-    return {**change.values, **{key: _secret(rollout, name) for key, name in change.secrets.items()}}
-
-
-def _secret(rollout: RolloutContext, name: str) -> str:
-    value = rollout.env.get(name)
-    if not value:
-        raise RolloutError(f"the environment variable {name} is not set; it holds a new value of the .env file")
-    rollout.redactor.add(value)
-    return value
+    return {**change.values, **executor.resolve_secrets(rollout, change.secrets)}
 
 
 def _all_keys(rollout: RolloutContext) -> tuple[str, ...]:
     """Return every key that this rollout may have moved, an activation's own among them."""
-    target = rollout.target
     keys = [key for change in rollout.scenario.changes if isinstance(change, EnvironmentChange) for key in change.keys]
-    return (*keys, target.provider_key, target.model_key, *target.activation_rewrites)
+    return (*keys, *driver_of(rollout.target).activation_keys())

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from rollout.changes import executor
 from rollout.changes.backup import Backup, differences, recorded
 from rollout.changes.read_back import require_shown
-from rollout.config.validators import suggest
 from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import LimitChange
+from rollout.core.schemas.validators import suggest
 from rollout.core.target import Target
+from rollout.core.wishes import SetLimit
 from rollout.gateway.client import Gateway
 from rollout.gateway.responses import Governance
 from rollout.journal.record import What, Write
@@ -245,8 +247,8 @@ def _set(rollout: RolloutContext, change: LimitChange) -> str:
 
 
 def _send(rollout: RolloutContext, gateway: Gateway, change: LimitChange, *, step: str, direction: str) -> None:
-    with rollout.journaled_write(step, direction, str(change), what=What.LIMITS), gateway.allow_writes(step):
-        gateway.set_limit(change.kind, change.scope, change.values)
+    wish = SetLimit(change.kind, change.scope, change.values)
+    executor.send(rollout, gateway, wish, step=step, direction=direction, to=str(change), what=What.LIMITS)
 
 
 def _verify(rollout: RolloutContext, change: LimitChange) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rollout.changes import limits, restart
+from rollout.changes import executor, limits, restart
 from rollout.changes.backup import active_provider, is_same_provider, recorded
 from rollout.changes.read_back import await_shown
 from rollout.context import RolloutContext
@@ -13,7 +13,9 @@ from rollout.core.canonical_json import to_json
 from rollout.core.errors import ConcurrentChange, GatewayError, Refused
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
+from rollout.core.wishes import Activate
 from rollout.gateway.client import Gateway
+from rollout.gateway.drivers.selection import driver_of, takes_restart
 from rollout.journal.record import Kind, What
 
 
@@ -28,7 +30,7 @@ def in_effect(rollout: RolloutContext, change: ProviderChange) -> bool:
 
 def own(target: Target, _change: ProviderChange) -> frozenset[str]:
     """Return the configuration keys that an activation on this target may write."""
-    return frozenset({target.provider_key, target.model_key, *target.activation_rewrites})
+    return frozenset(driver_of(target).activation_keys())
 
 
 def steps(rollout: RolloutContext, change: ProviderChange) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -45,8 +47,8 @@ def activate(rollout: RolloutContext, gateway: Gateway, to: ProviderChange, *, s
         JournalError: the intent is not on disk; nothing was sent.
         GatewayError: refused, or unknown what happened.
     """
-    with rollout.journaled_write(step, direction, str(to), what=What.PROVIDER), gateway.allow_writes(step):
-        gateway.activate(to.provider, to.model)
+    wish = Activate(to.provider, to.model)
+    executor.send(rollout, gateway, wish, step=step, direction=direction, to=str(to), what=What.PROVIDER)
     return "the gateway answered success"
 
 
@@ -108,7 +110,7 @@ def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
     activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
     ran = ""
     problem = _read_back(rollout, change)
-    if problem and (change.restart or rollout.target.restarts(change.provider)):
+    if problem and takes_restart(rollout.target, change):
         took = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-2.2", direction="forward")
         lost = limits.put_back_lost(rollout)
         ran = f" after a restart ({'; '.join(filter(None, (took, lost)))})"

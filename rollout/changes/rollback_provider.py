@@ -14,6 +14,7 @@ from rollout.context import RolloutContext
 from rollout.core.clock import NEVER
 from rollout.core.errors import ConcurrentChange, GatewayError, RolloutError
 from rollout.core.scenario import ProviderChange
+from rollout.gateway.drivers import selection
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import What
 
@@ -198,7 +199,7 @@ class _Reading:
 def takes_restart(rollout: RolloutContext, to: ProviderChange) -> bool:
     """Return whether an activation of `to` is known to take effect only after a restart."""
     asked = rollout.scenario.activation is not None and rollout.scenario.activation.restart
-    return asked or rollout.target.restarts(to.provider)
+    return asked or selection.takes_restart(rollout.target, to)
 
 
 def _remedies(run: RollbackRun, to: ProviderChange) -> Remedies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rollout.changes import executor
 from rollout.changes.backup import Backup, active_provider, is_same_provider
 from rollout.changes.read_back import require_shown
 from rollout.context import RolloutContext
@@ -20,6 +21,7 @@ from rollout.core.canary_stages import (
 from rollout.core.clock import NEVER
 from rollout.core.errors import ConcurrentChange, GatewayError, RolloutError
 from rollout.core.scenario import ProviderChange
+from rollout.core.wishes import Split
 from rollout.gateway.client import Gateway
 from rollout.journal.record import What
 
@@ -55,8 +57,9 @@ def send(rollout: RolloutContext, gateway: Gateway, shares: Mapping[str, float],
         JournalError: the intent is not on disk; nothing was sent.
         GatewayError: refused, unknown what happened, or others are in effect than were set.
     """
-    with rollout.journaled_write(step, direction, show_weights(shares), what=What.WEIGHTS), gateway.allow_writes(step):
-        gateway.set_weights(shares)
+    executor.send(
+        rollout, gateway, Split(shares), step=step, direction=direction, to=show_weights(shares), what=What.WEIGHTS
+    )
     stop = NEVER if direction == "back" else rollout.stop
     require_shown(rollout, "set the weights", lambda: _others(gateway, shares), stop=stop)
 

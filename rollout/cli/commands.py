@@ -94,7 +94,13 @@ COMMANDS = (
         "examine a gateway, reading only, and write a target file to start from",
         (
             *JOURNAL,
-            option("--gateway", metavar="URL", required=True, help="the base URL"),
+            one_of(
+                option("--gateway", metavar="URL", help="the base URL"),
+                option(
+                    "--kinds", action="store_true", help="list the kinds of gateways that targets may name, instead"
+                ),
+                required=True,
+            ),
             option("--target", metavar="NAME", default="gateway", help="what to call it (default: gateway)"),
             option("--token-env", metavar="NAME", help="the environment variable with the bearer token"),
             option("--write", metavar="FILE", type=Path, help="write the target there (default: print it)"),

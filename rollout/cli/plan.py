@@ -25,13 +25,13 @@ from rollout.core.redaction import Redactor, is_secret_name
 from rollout.core.request import Request
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.core.target import Routing, Target
+from rollout.core.writes import Read
 from rollout.engine.credentials import connect
 from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
 from rollout.engine.traffic import measure_traffic
 from rollout.engine.window_power import price_of
-from rollout.gateway.costs import sent_by
-from rollout.gateway.endpoints import path_of
+from rollout.gateway.drivers.selection import driver_of, takes_restart
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.monitoring.extension import describe_plan
@@ -122,7 +122,7 @@ def text(request: Request, plan: Planned) -> str:
             *_list_notices(request, plan),
             "",
             "may cost money:",
-            *(f"  {words}" for words in sent_by(request.target)),
+            *(f"  {words}" for words in driver_of(request.target).paid_reads()),
             f"  synthetic requests: {promise(request.scenario.monitor, len(stages(request.scenario)) or 1)}",
             "",
             "what the window can tell:",
@@ -157,7 +157,13 @@ def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
 
 
 def _foresee(request: Request, before: Before) -> tuple[str, ...]:
-    found = foresee_power(request.scenario, request.policy, before.traffic, usd_per_1k_tokens=before.usd_per_1k_tokens)
+    found = foresee_power(
+        request.scenario,
+        request.policy,
+        before.traffic,
+        usd_per_1k_tokens=before.usd_per_1k_tokens,
+        counts_codes=request.target.sources.prometheus is None,
+    )
     is_blocked = found.unseen and request.policy.power == BLOCK
     ends = f"with this traffic policy {request.policy.name!r} fails PRE-2.5 (power: block)"
     return (*found.lines, ends) if is_blocked else found.lines
@@ -220,7 +226,7 @@ def _ahead(request: Request, before: Before) -> Iterator[Item]:
 
 
 def _connection_test(target: Target, change: ProviderChange, clause: str) -> Item:
-    return Item(clause, "changes nothing", "POST", path_of("test_connection", target.paths, change.provider))
+    return items.read(target, Read.TEST_CONNECTION, clause, "changes nothing", change.provider)
 
 
 def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
@@ -233,12 +239,8 @@ def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
         yield Item("APP-0.2", f"nothing: activating {previous} once more would be {price}")
         return
     yield items.activation(target, previous, "APP-0.2", "a no-op: it proves the rollback")
-    if price and paid and _restarts(target, previous):
+    if price and paid and takes_restart(target, previous):
         yield from items.restart(target, _deadline_s(request, previous), "APP-0.2", "APP-0.2")
-
-
-def _restarts(target: Target, to: ProviderChange) -> bool:
-    return to.restart or target.restarts(to.provider)
 
 
 def _deadline_s(request: Request, *ways: ProviderChange) -> float:
@@ -251,9 +253,7 @@ def _single_request(request: Request, before: Before) -> Iterator[Item]:
         return
     yield _connection_test(target, new, "CAN-1")
     yield items.activation(target, new, "CAN-1")
-    yield Item(
-        "CAN-1", "one request", "POST", target.chat_with.path if target.chat_with else path_of("chat", target.paths)
-    )
+    yield items.read(target, Read.COMPLETION, "CAN-1", "one request")
     yield items.activation(target, before.previous, "CAN-1", "straight back")
 
 
@@ -285,7 +285,7 @@ def _forward(request: Request, change: Change) -> Iterator[Item]:
     target = request.target
     if isinstance(change, ProviderChange):
         yield items.activation(target, change, "APP-1.2")
-        if _restarts(target, change):
+        if takes_restart(target, change):
             yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3", unless_active=change)
     elif isinstance(change, EnvironmentChange):
         edits = (
@@ -311,9 +311,9 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
                 target, before.weights or {}, "RBK-2.1", "at once: the new provider gets nothing any more"
             )
         way = items.activation(target, first, "RBK-2.1")
-        fallback = ", then ".join(f"{to} (a restart)" if _restarts(target, to) else str(to) for to in others)
+        fallback = ", then ".join(f"{to} (a restart)" if takes_restart(target, to) else str(to) for to in others)
         yield replace(way, text=f"if it is offline: {fallback}" if others else "")
-        if _restarts(target, change) or _restarts(target, first):
+        if takes_restart(target, change) or takes_restart(target, first):
             yield from items.restart(target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless_active=first)
     elif isinstance(change, EnvironmentChange):
         yield Item("RBK-3.1", f"{items.env_file(target)}: restore the backup byte for byte ({', '.join(change.keys)})")
@@ -330,7 +330,7 @@ def _cannot(changes: tuple[Change, ...], target: Target, before: Before) -> Iter
         if isinstance(change, LimitChange) and change.reported_scope not in before.limits[change.kind]:
             yield f"{change}: there are none now, and the gateway cannot take limits away again"
         if isinstance(change, EnvironmentChange) or (
-            isinstance(change, ProviderChange) and any(_restarts(target, to) for to in (change, before.previous))
+            isinstance(change, ProviderChange) and any(takes_restart(target, to) for to in (change, before.previous))
         ):
             yield "the restart: requests under way, and what the gateway keeps in memory (audit log, metrics)"
     if target.activation_rewrites:

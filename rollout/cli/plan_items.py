@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.core.scenario import LimitChange, ProviderChange
-from rollout.core.target import Routing, Target
-from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
+from rollout.core.target import Target
+from rollout.core.wishes import Activate, SetLimit, Split, Wish
+from rollout.core.writes import Read
+from rollout.gateway.drivers.selection import describe_calls, driver_of
 from rollout.monitoring.foreseen_power import UsersTraffic
 
 NOT_MEASURED = UsersTraffic(None, "not known: the precheck measures them (PRE-2.5)")
@@ -92,31 +94,29 @@ class Planned:
 
 
 def activation(target: Target, to: ProviderChange, clause: str, words: str = "") -> Item:
-    """Return the activation of a provider, by its own call where the target has one for it."""
-    names = {"provider": to.provider, "model": to.model}
-    for name, call in target.activate_with.items():
-        if name.casefold() == to.provider.casefold():
-            body = {key: filled(value, **names) for key, value in call.body.items()}
-            return Item(clause, words, "POST", filled_path(call.path, **names), body)
-    return Item(clause, words, "POST", path_of("activate", target.paths, to.provider), {"model": to.model})
+    """Return the activation of a provider."""
+    return _item(target, Activate(to.provider, to.model), clause, words)
 
 
 def weights(target: Target, shares: Mapping[str, float], clause: str, words: str) -> Item:
     """Return the call that sets the weights."""
-    routing = target.routing or Routing()
-    return Item(
-        clause,
-        words,
-        routing.set_method,
-        routing.set_path,
-        weights_of(routing.set_body, shares, percent=routing.percent),
-    )
+    return _item(target, Split(shares), clause, words)
 
 
 def limit(target: Target, change: LimitChange, clause: str) -> Item:
     """Return the call that sets a limit."""
-    asked = {"limit_type": target.limit_types[change.kind], "scope": change.scope.removeprefix("provider:")}
-    return Item(clause, "", "POST", path_of("limits", target.paths), {**asked, **change.values})
+    return _item(target, SetLimit(change.kind, change.scope, change.values), clause, "")
+
+
+def _item(target: Target, wish: Wish, clause: str, words: str) -> Item:
+    (call,) = describe_calls(target, wish)
+    return Item(clause, words, call.method, call.path, call.body)
+
+
+def read(target: Target, what: Read, clause: str, words: str, provider: str = "") -> Item:
+    """Return a read that people are shown in a plan."""
+    call = driver_of(target).read_call(what, provider)
+    return Item(clause, words, call.method, call.path)
 
 
 def restart(
@@ -135,7 +135,7 @@ def restart(
     commands = _ON_DEMAND if service is None else ", ".join(map(shlex.join, (service.stop, service.start)))
     condition = f"; left out where the gateway reports {unless_active} active already" if unless_active else ""
     yield Item(run, f"restart: {commands}; healthy within {deadline_s:g} s{condition}")
-    yield Item(wait, "until it is healthy", "GET", path_of(life_of(target.paths), target.paths))
+    yield read(target, Read.HEALTH, wait, "until it is healthy")
 
 
 def env_file(target: Target) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rollout.config import validators
 from rollout.config.env_entries import explain_no_secret, explain_not_plain
-from rollout.config.schemas.base import Schema
 from rollout.config.schemas.changes import ActivationSchema, CostLimitSchema, EnvironmentSchema, RateLimitSchema
 from rollout.config.source import Place, Source
 from rollout.config.validation import fill_schema
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import Schema
 
 S = TypeVar("S", bound=Schema)
 

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-from rollout.config.validators import VARIABLE, InvalidValue, require
 from rollout.core.redaction import SHORTEST, Redactor, is_secret_name
+from rollout.core.schemas.validators import VARIABLE, InvalidValue, require
 from rollout.core.units import shown
 
 _IN_CAPITALS = re.compile(r"[A-Z_][A-Z0-9_]{0,127}", re.ASCII)

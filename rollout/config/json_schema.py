@@ -21,21 +21,13 @@ from pydantic_core import core_schema
 from rollout.config.former_keys import FORMER_KEYS
 from rollout.config.json_schema_files import NAMES, schema_path
 from rollout.config.json_values import Json, Validator, json_schema_of, lone_or_list
-from rollout.config.schemas import (
-    calls,
-    change_windows,
-    changes,
-    monitoring,
-    policies,
-    scenarios,
-    signals,
-    sources,
-    targets,
-)
-from rollout.config.schemas.base import Schema
-from rollout.config.validators import PROVIDER
+from rollout.config.schemas import change_windows, changes, monitoring, policies, scenarios, signals, sources, targets
 from rollout.core import limits, policy, scenario, target
 from rollout.core import signals as core_signals
+from rollout.core.kinds import DEFAULT_KIND
+from rollout.core.schemas import calls, deviations
+from rollout.core.schemas.base import Schema
+from rollout.core.schemas.validators import PROVIDER
 
 _CHANGES = (changes.ActivationSchema, changes.EnvironmentSchema, changes.CostLimitSchema, changes.RateLimitSchema)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -66,6 +58,7 @@ _RECORDS: Mapping[type[Schema], tuple[type, ...]] = {
     targets.ProviderSchema: (target.ProviderRestart,),
     changes.RateLimitSchema: (scenario.LimitChange,),
     calls.RoutingSchema: (target.Routing,),
+    deviations.DeviationsSchema: (target.Target,),
     changes.SafeProviderSchema: (scenario.ProviderChange,),
     scenarios.ScenarioSchema: (scenario.Scenario,),
     targets.ServiceSchema: (target.Service,),
@@ -152,8 +145,12 @@ def _scenario() -> Json:
 
 
 def _target() -> Json:
-    definitions, references = _definitions(targets.TargetSchema)
+    definitions, references = _definitions(targets.TargetSchema, deviations.DeviationsSchema)
     properties = definitions["TargetSchema"]["properties"]
+    definitions["TargetSchema"] |= {
+        "if": {"properties": {"kind": {"const": DEFAULT_KIND}}},
+        "then": {"properties": {"settings": references[deviations.DeviationsSchema]}},
+    }
     for former, new in FORMER_KEYS.items():
         properties[former] = properties[new] | {"description": f"Is now `{new}`.", "deprecated": True}
     return _document("The targets, by name", _by_name(references[targets.TargetSchema]), definitions)

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rollout.config import commands, env_entries, probes, quantities, signal_values, urls, validators
+from rollout.config import env_entries, probes, quantities, signal_values, urls
 from rollout.core.clauses import CLAUSES
+from rollout.core.schemas import commands, validators
 
 Json = dict[str, Any]
 Validator = Callable[[Any], Any]

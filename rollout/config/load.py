@@ -22,13 +22,13 @@ from rollout.config.target_selection import (
     refuse_or_rule_strictly,
 )
 from rollout.config.targets import ListedTarget
-from rollout.config.validators import text
 from rollout.config.yaml_source import read_yaml
 from rollout.core.canonical_json import to_json
 from rollout.core.errors import InvalidInput, Problem
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
 from rollout.core.request import Origin, Request
+from rollout.core.schemas.validators import text
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Target
 from rollout.core.units import shown
 

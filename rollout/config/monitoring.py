@@ -9,12 +9,12 @@ from typing import Any
 
 from rollout.config import sanity_bounds
 from rollout.config.policies import SANDBOX
-from rollout.config.schemas.base import build_record
 from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.source import Place, Source
 from rollout.core.change_windows import longest_s
 from rollout.core.policy import Policy
 from rollout.core.scenario import SOURCES, Monitor
+from rollout.core.schemas.base import build_record
 from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from rollout.config import sanity_bounds, validators
-from rollout.config.schemas.base import build_record
+from rollout.config import sanity_bounds
 from rollout.config.schemas.policies import PolicySchema
 from rollout.config.source import Source
 from rollout.config.validation import fill_schema
 from rollout.core.policy import EXECUTE, KEEP, KINDS, Policy, StandardChange
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import build_record
 from rollout.core.units import show_duration
 
 PRODUCTION = "production"

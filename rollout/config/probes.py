@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rollout.config.validators import InvalidValue, items, mapping
+from rollout.core.schemas.validators import InvalidValue, items, mapping
 from rollout.core.units import shown
 
 _EXAMPLE = "{type: object, required: [answer]}"

@@ -9,9 +9,9 @@ from contextlib import suppress
 from datetime import datetime, time
 from typing import Any, TypeVar
 
-from rollout.config.validators import InvalidValue, items, mapping, suggest, text
 from rollout.core import units
 from rollout.core.scenario import SOURCES
+from rollout.core.schemas.validators import InvalidValue, items, mapping, suggest, text
 from rollout.core.units import shown
 
 N = TypeVar("N", int, float)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rollout.config import canary, validators
+from rollout.config import canary
 from rollout.config.changes import PlacedChange, read_changes
 from rollout.config.feasibility import refuse_impossible, refuse_restart
 from rollout.config.monitoring import Layer, apply_policy, merge_layers, refuse_key, refuse_loose, refuse_no_room
@@ -21,6 +21,7 @@ from rollout.config.targets import ListedTarget
 from rollout.config.validation import fill_schema
 from rollout.core.policy import Policy
 from rollout.core.scenario import ChangeClass, Impact, Monitor, ProviderChange, Scenario
+from rollout.core.schemas import validators
 from rollout.core.target import Target
 
 CheckSandbox = Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]

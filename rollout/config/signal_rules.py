@@ -18,6 +18,12 @@ def refuse_signals_without_source(layers: Sequence[Layer], planned: Monitor, tar
             "slices",
             f"needs the labels of Prometheus, and target {target.name!r} has none; add `sources.prometheus` to it",
         )
+    if planned.limits.unexpected_share is not None and not planned.in_turn:
+        refuse_key(
+            layers,
+            "unexpected_share",
+            "can be seen by the suite's own requests only, and probes are off; remove one of the two",
+        )
     if signals is None:
         return
     if signals.promql and prometheus is None:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rollout.config.validators import InvalidValue, text
 from rollout.core import promql
+from rollout.core.schemas.validators import InvalidValue, text
 from rollout.core.units import shown
 
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -11,8 +11,8 @@ from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.source import Place, Source
 from rollout.config.targets import ListedTarget
-from rollout.config.validators import suggest
 from rollout.core.request import ABOUT, EMBEDDED
+from rollout.core.schemas.validators import suggest
 from rollout.core.target import Target
 from rollout.core.units import shown
 

@@ -6,17 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rollout.config import sanity_bounds, urls, validators
+from rollout.config import sanity_bounds, urls
 from rollout.config.former_keys import rename_former_keys
 from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.restarts import refuse_odd_restarts
-from rollout.config.schemas.calls import RoutingSchema
 from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
+from rollout.config.target_kinds import read_kind
 from rollout.config.validation import fill_schema
 from rollout.core.policy import Policy
 from rollout.core.request import EMBEDDED
+from rollout.core.schemas import validators
+from rollout.core.schemas.calls import RoutingSchema
 from rollout.core.target import Routing, Target
 from rollout.core.units import shown
 
@@ -47,30 +49,32 @@ class ListedTarget:
 
 def read_targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, ListedTarget]:
     """Return name -> target; `embedded` is always among them."""
-    found = {EMBEDDED: _listed(EMBEDDED, TargetSchema(), source)}
+    found = {EMBEDDED: _listed(EMBEDDED, TargetSchema(), source, {})}
     for name, written in source.data.items():
         source.accept((name,), validators.name, name)
         data = rename_former_keys(name, written, source)
         parsed = fill_schema(TargetSchema, data, source, (name,))
         _refuse_contradictions(name, parsed, data, source)
-        found[name] = _listed(name, parsed, source)
+        parsed, settings = read_kind(name, parsed, source)
+        found[name] = _listed(name, parsed, source, settings)
         _refuse_out_of_bounds(found[name].target, parsed, source)
         _refuse_unknown_environment(found[name].target, policies, source)
     _refuse_shared_urls(found.values(), source)
     return {name: replace(one, target=_with_staging(one.target, found, source)) for name, one in found.items()}
 
 
-def _listed(name: str, parsed: TargetSchema, source: Source) -> ListedTarget:
-    return ListedTarget(_target(name, parsed), (name,), Layer(source, (name, "monitor"), parsed.monitor))
+def _listed(name: str, parsed: TargetSchema, source: Source, settings: Mapping[str, Any]) -> ListedTarget:
+    return ListedTarget(_target(name, parsed, settings), (name,), Layer(source, (name, "monitor"), parsed.monitor))
 
 
-def _target(name: str, parsed: TargetSchema) -> Target:
+def _target(name: str, parsed: TargetSchema, settings: Mapping[str, Any]) -> Target:
     target = parsed.build(
         Target,
         name=name,
         environment=SANDBOX if name == EMBEDDED else parsed.environment or PRODUCTION,
         env_file_stated="env_file" in parsed.model_fields_set,
         routing=_routing(parsed.routing) if parsed.routing else None,
+        settings=settings,
     )
     if target.safe is None:
         return target
@@ -140,6 +144,12 @@ def _with_staging(target: Target, listed: Mapping[str, ListedTarget], source: So
         return replace(target, staging=_staging_url(target, listed, source))
     if named.target.url is None or named.target.environment == PRODUCTION or named.target.name == target.name:
         source.refuse(place, f"{target.staging!r} is not a non-production gateway with a url; name another (PRE-3.1)")
+    elif named.target.kind != target.kind:
+        source.refuse(
+            place,
+            f"{target.staging!r} is of kind {named.target.kind!r}, and this target of kind {target.kind!r}; name a "
+            "gateway of the same kind",
+        )
     return replace(
         target, staging=named.target.url, staging_token_env=target.staging_token_env or named.target.token_env
     )

@@ -13,6 +13,9 @@ from typing import Any
 RECORDED_AS = "recorded_as"
 """The metadata of a dataclass field that journals and digests know by a former name: that name."""
 
+NOT_RECORDED = "not_recorded"
+"""The metadata of a dataclass field that former versions do not know: the value with which it is left out."""
+
 
 def to_json(value: Any) -> Any:
     """Return `value` as JSON types: records become objects, sets become sorted lists, paths and times strings.
@@ -21,7 +24,8 @@ def to_json(value: Any) -> Any:
         TypeError: a value has no canonical form.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {_recorded_name(field): to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        parts = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {_recorded_name(field): to_json(part) for field, part in parts if _is_recorded(field, part)}
     if isinstance(value, Mapping):
         return {str(key): to_json(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -60,3 +64,7 @@ def sha256(value: Any) -> str:
 
 def _recorded_name(field: dataclasses.Field[Any]) -> str:
     return str(field.metadata.get(RECORDED_AS, field.name))
+
+
+def _is_recorded(field: dataclasses.Field[Any], value: Any) -> bool:
+    return NOT_RECORDED not in field.metadata or bool(value != field.metadata[NOT_RECORDED])

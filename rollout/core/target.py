@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from pathlib import Path
+from typing import Any
 
-from rollout.core.canonical_json import RECORDED_AS
+from rollout.core.canonical_json import NOT_RECORDED, RECORDED_AS
+from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.scenario import ProviderChange
 
 
@@ -203,6 +205,8 @@ class Target:
         name: as the scenario and ``--target`` call it; the URL's host for one given by ``--gateway``.
         environment: the policy that rules here: ``sandbox``, ``staging``, ``production``…
         url: base URL without the trailing slash; None for the embedded gateway, which is started on demand.
+        kind: the kind of gateway, which names its driver; not recorded where it is the default.
+        settings: the settings of any other kind than the default, as JSON types; those of the default kind are fields.
         token_env: the environment variable that holds the bearer token; None sends none.
         user: sent as ``X-User`` so that the gateway's audit log names a user.
         tls: TLS settings.
@@ -244,6 +248,8 @@ class Target:
     name: str
     environment: str
     url: str | None = None
+    kind: str = field(default=DEFAULT_KIND, metadata={NOT_RECORDED: DEFAULT_KIND})
+    settings: Mapping[str, Any] = field(default_factory=dict, metadata={NOT_RECORDED: {}})
     token_env: str | None = None
     user: str = "rollout"
     tls: Tls = field(default_factory=Tls)

@@ -9,11 +9,14 @@ from typing import Any
 
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import NEVER, Clock, StopFlag
+from rollout.core.errors import RolloutError
+from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
 from rollout.gateway.client import Gateway, ignore
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.host.env_text import EnvFileError, values
 from rollout.gateway.transport import Exchange
 from rollout.journal.record import RolloutRecord
@@ -59,7 +62,7 @@ def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
     with suppress(OSError, EnvFileError):
         found = values(path.read_bytes())
         # The active provider and model are no secrets: the rollback restores them.
-        active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
+        active = [found.get(key) or "" for key in driver_of(target).activation_keys()[:2]]
         # Neither are paths and URLs: the journal refers to files by them.
         redactor.learn_file(found, (*texts_of(to_json(target)), *active, str(path), str(Path.cwd())))
 
@@ -93,8 +96,14 @@ def connect(
     The arguments are those of `Gateway`.
 
     Raises:
+        RolloutError: the target is of another kind than the default.
         GatewayError: the target has no URL, or a file of its TLS settings cannot be used.
     """
+    if target.kind != DEFAULT_KIND:
+        raise RolloutError(
+            f"target {target.name!r} is of kind {target.kind!r}, and this version cannot yet speak to gateways of "
+            f"another kind than {DEFAULT_KIND!r}; nothing was sent"
+        )
     return Gateway(
         target,
         token=token_of(target.token_env, env),

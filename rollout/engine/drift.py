@@ -22,6 +22,7 @@ from rollout.core.target import Target
 from rollout.engine.credentials import connect, learn_env_files, redactor_for
 from rollout.engine.verification import moment
 from rollout.gateway.client import Gateway
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.responses import AuditEntry, Governance
 from rollout.journal.record import Decision, RolloutRecord, What, Write
 
@@ -253,7 +254,7 @@ def _is_of(entry: AuditEntry, write: Write, target: Target) -> bool:
     if kind is not What.PROVIDER or entry.provider is None:
         return kind in (None, write.what)
     name, _, model = write.to.partition(":")
-    names = {name.casefold(), target.reported_as.get(name, name).casefold()}
+    names = {name.casefold(), driver_of(target).reported_as(name).casefold()}
     return write.what is kind and entry.provider.casefold() in names and entry.details.get("model", model) == model
 
 

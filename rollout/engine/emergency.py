@@ -19,16 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from rollout.core.clock import format_utc
-from rollout.core.errors import ExitCode
+from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.scenario import EMERGENCY_SOURCE
+from rollout.core.wishes import Activate
 from rollout.engine.emergency_order import Order, read_order, read_token
 from rollout.gateway import bare_http
-from rollout.gateway.endpoints import activation_of, path_of
+from rollout.gateway.drivers.selection import describe_calls
 from rollout.journal import preempt
 
 HELD_S = 60.0
 SAID_CHARACTERS = 200
 REFUSED = range(400, 500)
+FIRST_FAILURE = 300
 BUSY = 429
 _ACTIVATES_WITHIN_S = 30.0
 
@@ -74,24 +76,21 @@ def _report_unverified(order: Order, sent: Sent, problem: BaseException) -> int:
     """Print the state where the proof failed, with the manual commands; return the exit code."""
     from rollout.gateway import manual_commands  # noqa: PLC0415 - the activation does not need it
 
-    path, body = request_of(order)
-    url, token_env = order.target["url"], order.target.get("token_env")
-    read = manual_commands.get(f"{url}{path_of('providers', order.target.get('paths', {}))}", token_env)
+    target = order.described
+    read = manual_commands.read_command(target)
     why = _redact(repr(problem), order, os.environ)
     _say(f"EMERGENCY NOT VERIFIED: the activation of {order.to} was {sent.result}, and then: {why}")
-    activate_again = manual_commands.send("POST", f"{url}{path}", body, token_env)
-    _say(f"A PERSON IS NEEDED. Check the gateway, then run:\n  {read}\n  {activate_again}")
+    again = manual_commands.carry_out(target, Activate(order.provider, order.model))
+    commands = "\n  ".join((read, *again))
+    _say(f"A PERSON IS NEEDED. Check the gateway, then run:\n  {commands}")
     return ExitCode.ROLLBACK_FAILED
 
 
 def activate(order: Order, env: Mapping[str, str]) -> Sent:
     """Send the activation once and return its result; never raises for what the gateway does."""
     try:
-        path, body = request_of(order)
-        status, answer = bare_http.exchange(
-            order.target, read_token(order.target, env), "POST", path, body, _ACTIVATES_WITHIN_S
-        )
-    except (OSError, ValueError) as problem:
+        status, answer = _exchange(order, read_token(order.target, env))
+    except (OSError, ValueError, RolloutError) as problem:
         return Sent("unknown", _redact(f"no answer ({str(problem) or type(problem).__name__})", order, env))
     if status in REFUSED:
         return Sent("unknown" if status == BUSY else "refused", _describe_answer(status, answer, order, env))
@@ -102,6 +101,22 @@ def activate(order: Order, env: Mapping[str, str]) -> Sent:
     # The gateway only claims it; the read-back proves it (deviations 6 and 9).
     ok = status == 200 and claimed != "error"  # noqa: PLR2004
     return Sent("done", "") if ok else Sent("unknown", _describe_answer(status, answer, order, env))
+
+
+def _exchange(order: Order, token: str) -> tuple[int, bytes]:
+    """Send the calls that the target's driver describes, and return status and body of the last one that was sent.
+
+    Raises:
+        OSError: there is no answer.
+        ValueError: a request cannot be written.
+        GatewayError: the gateway cannot be asked for it.
+    """
+    answered = (0, b"")
+    for call in describe_calls(order.described, Activate(order.provider, order.model)):
+        answered = bare_http.exchange(order.target, token, call.method, call.path, call.body, _ACTIVATES_WITHIN_S)
+        if answered[0] >= FIRST_FAILURE:
+            break
+    return answered
 
 
 def _describe_answer(status: int, answer: bytes, order: Order, env: Mapping[str, str]) -> str:
@@ -122,12 +137,6 @@ def _redact(text: str, order: Order, env: Mapping[str, str]) -> str:
             named = (order.provider, order.model, *(order.before or "").split(":", 1))
             redactor.learn_file(values(Path(order.target["env_file"]).read_bytes()), named)
     return redactor.text(text)
-
-
-def request_of(order: Order) -> tuple[str, dict[str, str]]:
-    """Return path and body of the activation, the target's own call for this provider before the documented one."""
-    others = {name: (call["path"], call["body"]) for name, call in order.target.get("activate_with", {}).items()}
-    return activation_of(others, order.target.get("paths", {}), order.provider, order.model)
 
 
 def opening(order: Order) -> list[tuple[str, dict[str, Any]]]:

@@ -15,6 +15,7 @@ from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.scenario import ProviderChange
+from rollout.core.wishes import Activate, Split
 from rollout.engine.closing_snapshot import capture
 from rollout.engine.closure import Closure
 from rollout.engine.emergency import Say, Sent
@@ -95,10 +96,10 @@ def close_emergency(rollout: RolloutContext, why: str, env: Mapping[str, str]) -
 def _commands(rollout: RolloutContext, to: ProviderChange) -> tuple[str, ...]:
     """Return the manual commands, the read last; weights are set first, because the activation does not change them."""
     target = rollout.target
-    split = (
-        (manual_commands.weights(target, target.routing, weights.all_weights(rollout, to)),) if target.routing else ()
-    )
-    return (*split, manual_commands.activation(target, to), manual_commands.read_command(target))
+    split = Split(weights.all_weights(rollout, to)) if target.routing else None
+    shares = manual_commands.carry_out(target, split) if split else ()
+    activation = manual_commands.carry_out(target, Activate(to.provider, to.model))
+    return (*shares, *activation, manual_commands.read_command(target))
 
 
 def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:

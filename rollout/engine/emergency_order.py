@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +19,11 @@ from rollout.config.project import TARGETS, journal_in
 from rollout.core.caller import caller, identify
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
+from rollout.core.target import OtherCall, Target
 from rollout.core.visible import on_one_line
+from rollout.core.writes import ReadCall
 from rollout.gateway import bare_http
-from rollout.gateway.endpoints import path_of
+from rollout.gateway.drivers.selection import driver_of
 
 ACTIVE_WITHIN_S = 0.2
 """How many seconds the read of the active provider may delay the activation."""
@@ -74,6 +77,11 @@ class Order:
     def to(self) -> str:
         """What to activate, ``provider:model``."""
         return f"{self.provider}:{self.model}"
+
+    @property
+    def described(self) -> Target:
+        """The target, as far as an emergency knows it, for the driver that describes the activation."""
+        return describe(self.target)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,30 +138,38 @@ def read_active(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None
 
     Two threads read in parallel. One that takes too long is abandoned: it must not delay the activation.
     """
-    paths, token = target.get("paths", {}), read_token(target, env)
-    responses: dict[str, Any] = {}
+    driver, token = driver_of(describe(target)), read_token(target, env)
+    calls = driver.active_calls()
+    answers: list[Any] = [None] * len(calls)
 
-    def read(call: str) -> None:
-        try:
-            status, body = bare_http.exchange(target, token, "GET", path_of(call, paths), None, 5 * ACTIVE_WITHIN_S)
-            responses[call] = json.loads(body) if status == 200 else None  # noqa: PLR2004
-        except (OSError, ValueError, RecursionError):
-            responses[call] = None
+    def read(number: int, call: ReadCall) -> None:
+        with suppress(OSError, ValueError, RecursionError):
+            status, body = bare_http.exchange(target, token, call.method, call.path, None, 5 * ACTIVE_WITHIN_S)
+            answers[number] = json.loads(body) if status == 200 else None  # noqa: PLR2004
 
-    reads = [threading.Thread(target=read, args=(call,), daemon=True) for call in ("providers", "runtime_config")]
+    reads = [threading.Thread(target=read, args=numbered, daemon=True) for numbered in enumerate(calls)]
     for each in reads:
         each.start()
     until = datetime.now(UTC).timestamp() + ACTIVE_WITHIN_S
     for each in reads:
         each.join(max(0.0, until - datetime.now(UTC).timestamp()))
-    try:
-        reported = responses["providers"]["active_provider"]
-        model = responses["runtime_config"]["config"][target.get("model_key", "LLM_MODEL_NAME")]
-        names = {alias.casefold(): name for name, alias in target.get("reported_as", {}).items()}
-        provider = names.get(reported.casefold(), reported)
-    except (KeyError, TypeError, AttributeError):
-        return None
-    return f"{provider}:{model}" if provider and model else None
+    place = driver.place_in(answers)
+    return None if place is None else str(place)
+
+
+def describe(target: Mapping[str, Any]) -> Target:
+    """Return a target as the journal keeps one, as far as its driver needs it to describe an activation."""
+    calls = {name: OtherCall(call["path"], call["body"]) for name, call in target.get("activate_with", {}).items()}
+    texts = {key: target[key] for key in ("token_env", "provider_key", "model_key") if key in target}
+    return Target(
+        name=target["name"],
+        environment=target["environment"],
+        url=target["url"],
+        paths=target.get("paths", {}),
+        activate_with=calls,
+        reported_as=target.get("reported_as", {}),
+        **texts,
+    )
 
 
 def _read_settings(path: Path, name: str) -> Mapping[str, Any]:

@@ -13,12 +13,13 @@ from rollout.core.clock import NEVER
 from rollout.core.errors import RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.engine.emergency_rollout import EmergencyRun
+from rollout.gateway.drivers.selection import takes_restart
 from rollout.gateway.expectations import answered_by, named
 
 
 def prove(run: EmergencyRun, *, refused: bool) -> None:
     """Prove that the provider is active, with a remedy for each missed deadline, and answers one request (EMG-2)."""
-    waits_for_restart = run.rollout.target.restarts(run.to.provider)
+    waits_for_restart = takes_restart(run.rollout.target, run.to)
     remedies = {} if refused or waits_for_restart else {"once more": lambda: _activate_again(run)}
     if run.rollout.target.service is not None and not refused and not run.order.restart:
         remedies["restart"] = lambda: _restart(run)

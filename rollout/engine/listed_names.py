@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from rollout.config.validators import suggest
 from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, InvalidInput, Problem
 from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import ProviderChange
+from rollout.core.schemas.validators import suggest
 from rollout.engine.credentials import connect
 from rollout.gateway.client import ignore
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.transport import Exchange
 from rollout.sandbox.providers import PROVIDERS
 
@@ -111,8 +112,7 @@ def _named(request: Request) -> Iterator[_Named]:
 
 def _found(request: Request, provider: str, listed: Models) -> str | None:
     """Return the listed name of the provider, its own or the one it is reported as; None where neither is listed."""
-    aliases = {name.casefold(): alias for name, alias in request.target.reported_as.items()}
-    names = {provider.casefold(), aliases.get(provider.casefold(), provider).casefold()}
+    names = {provider.casefold(), driver_of(request.target).reported_as(provider).casefold()}
     return next((name for name in listed if name.casefold() in names), None)
 
 

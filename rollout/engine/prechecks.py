@@ -12,10 +12,9 @@ from typing import Any
 
 from rollout.approvals.waivers import judged_by_waiver
 from rollout.changes import limits
-from rollout.changes.backup import Backup, activates
+from rollout.changes.backup import Backup
 from rollout.changes.rollback import planned_steps
 from rollout.changes.rollback_provider import candidates
-from rollout.config.validators import suggest
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.change_windows import closes_at, frozen, opens_at
@@ -23,11 +22,13 @@ from rollout.core.clock import SLICE_S, format_utc
 from rollout.core.errors import GatewayError, TryLater
 from rollout.core.result import Outcome
 from rollout.core.scenario import ChangeClass, EnvironmentChange, ProviderChange
+from rollout.core.schemas.validators import suggest
 from rollout.core.target import Target
 from rollout.engine.traffic import TrafficPoll
 from rollout.engine.window_power import WindowPower, foresee, foresee_with_baseline
 from rollout.gateway.client import Gateway
 from rollout.gateway.diagnosis import Diagnosis, Seen, diagnosed
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 from rollout.gateway.host.log_file import LogFollower
 from rollout.journal.record import Kind
@@ -192,7 +193,7 @@ def health(rollout: RolloutContext) -> Health:
     gateway, new = rollout.gateway, rollout.expected_active
     gateway.health()
     providers = gateway.providers()
-    active = activates(rollout.target, providers.active_provider or "").casefold()
+    active = driver_of(rollout.target).activated_as(providers.active_provider or "").casefold()
     rows = [
         {
             "provider": p.name,

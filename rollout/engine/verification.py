@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rollout.changes.backup import activates
 from rollout.context import RolloutContext
 from rollout.core.scenario import LimitChange
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.responses import AuditEntry
 from rollout.journal.record import Kind, RolloutRecord, What
 
@@ -79,7 +79,7 @@ def _concurrent(rollout: RolloutContext, entries: Sequence[AuditEntry], record: 
     landed = [e for e in entries if "activate" in e.action.casefold() and e.result.casefold() in ("success", "ok")]
     landed.sort(key=lambda entry: moment(entry.timestamp), reverse=True)
     for entry, write in zip(landed, reversed(own), strict=False):
-        activated = activates(rollout.target, entry.provider or "")
+        activated = driver_of(rollout.target).activated_as(entry.provider or "")
         if activated.casefold() != write.to.partition(":")[0].casefold():
             return (
                 f"{entry.user} activated {entry.provider} at {entry.timestamp}, between this rollout's own "

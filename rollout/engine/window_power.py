@@ -89,7 +89,8 @@ def price_of(scenario: Scenario, target: Target, read_metrics: Callable[[str], M
 def _foresee(rollout: RolloutContext, traffic: UsersTraffic, baseline: Baseline | None) -> ForeseenPower:
     scenario = rollout.scenario
     price = price_of(scenario, rollout.target, rollout.gateway.metrics)
-    return foresee_power(scenario, rollout.policy, traffic, baseline, price)
+    counts_codes = rollout.target.sources.prometheus is None
+    return foresee_power(scenario, rollout.policy, traffic, baseline, price, counts_codes=counts_codes)
 
 
 def _measure_traffic(rollout: RolloutContext, backup: Outcome[Backup], before: Outcome[TrafficPoll]) -> UsersTraffic:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rollout.core.errors import GatewayError
 from rollout.core.target import OtherCall
+from rollout.core.writes import HttpCall
 from rollout.gateway.endpoints import filled, filled_path
 from rollout.gateway.http_errors import RateLimited
 
@@ -27,9 +28,6 @@ class CallKind:
 READ = CallKind("read", "reads", (Unreached, RateLimited))
 # A 429 was refused before it had an effect; after any other error the effect is unknown.
 CHAT = CallKind("chat", "completions", (RateLimited,))
-ACTIVATE = CallKind("activate", "activations", (RateLimited,))
-LIMIT = CallKind("read", "setting limits", (RateLimited,))
-WEIGHTS = CallKind("activate", "setting weights", (RateLimited,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,12 @@ class Call:
     def name(self) -> str:
         """Method and path, ``GET /api/v1/providers``."""
         return f"{self.method} {self.path.partition('?')[0]}"
+
+
+def write_call(write: HttpCall) -> Call:
+    """Return the call of a write that a driver describes."""
+    kind = CallKind(write.deadline, write.meant, (RateLimited,))
+    return Call(write.setting, write.method, write.path, write.body, kind)
 
 
 def replacement_call(call: OtherCall, setting: str, kind: CallKind, **values: str) -> Call:

@@ -52,27 +52,6 @@ def life_of(paths: Mapping[str, str]) -> str:
     return "health" if "health" in paths else "system_status"
 
 
-def activation_of(
-    others: Mapping[str, tuple[str, Mapping[str, str]]], paths: Mapping[str, str], provider: str, model: str
-) -> tuple[str, dict[str, str]]:
-    """Return path and body of an activation: the target's own call for this provider before the documented one.
-
-    Args:
-        others: provider -> path and body of its own call, as the target's `activate_with` has them (deviation 13).
-        paths: the target's paths.
-        provider: the provider to activate; its case does not matter.
-        model: its model.
-
-    Raises:
-        ValueError: the provider's name would lead to another path.
-    """
-    for name, (path, body) in others.items():
-        if name.casefold() == provider.casefold():
-            values = {"provider": provider, "model": model}
-            return filled_path(path, **values), {key: filled(text, **values) for key, text in body.items()}
-    return path_of("activate", paths, provider), {"model": model}
-
-
 def weights_of(template: Mapping[str, str], shares: Mapping[str, float], *, percent: bool) -> dict[str, Any]:
     """Return the body that sets weights: the text ``{weights}`` of the target's `routing` replaced by the shares.
 

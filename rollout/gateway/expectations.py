@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from rollout.core.scenario import Expectation, ProviderChange
 from rollout.core.target import Target
 from rollout.core.units import truncate
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.responses import Completion
 
 EMPTY = "the completion is empty"
@@ -30,7 +31,7 @@ def answered_by(answer: Completion, expected: ProviderChange, target: Target) ->
     """
     if not answer.content.strip():
         return EMPTY
-    names = {expected.provider.casefold(), target.reported_as.get(expected.provider, expected.provider).casefold()}
+    names = {expected.provider.casefold(), driver_of(target).reported_as(expected.provider).casefold()}
     if answer.provider is not None and answer.provider.casefold() not in names:
         return f"{answer.provider} answered instead of {expected.provider}"
     if answer.model is not None and not same_model(answer.model, expected.model):

@@ -9,26 +9,28 @@ from typing import Any
 
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange, Scenario
-from rollout.core.target import Routing, Target
-from rollout.gateway.endpoints import activation_of, path_of, weights_of
+from rollout.core.target import Target
+from rollout.core.wishes import Activate, Split, Wish
+from rollout.core.writes import Read
+from rollout.gateway.drivers.selection import describe_calls, driver_of
 
 
-def activation(target: Target, to: ProviderChange) -> str:
-    """Return the `curl` command that activates `to` on `target`, by the target's own call for it if it has one."""
-    others = {name: (call.path, call.body) for name, call in target.activate_with.items()}
-    path, body = activation_of(others, target.paths, to.provider, to.model)
-    return send("POST", f"{target.url}{path}", body, target.token_env)
+def carry_out(target: Target, wish: Wish) -> tuple[str, ...]:
+    """Return the commands that bring `wish` about on `target`, in order; a restart that may be needed is left out.
 
-
-def weights(target: Target, routing: Routing, shares: Mapping[str, float]) -> str:
-    """Return the `curl` command that splits the requests of `target` by these shares."""
-    body = weights_of(routing.set_body, shares, percent=routing.percent)
-    return send(routing.set_method, f"{target.url}{routing.set_path}", body, target.token_env)
+    Raises:
+        GatewayError: the gateway cannot be asked for it.
+    """
+    return tuple(
+        send(call.method, f"{target.url}{call.path}", call.body, target.token_env)
+        for call in describe_calls(target, wish)
+    )
 
 
 def read_command(target: Target) -> str:
     """Return the `curl` command that shows which provider is active."""
-    return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
+    call = driver_of(target).read_call(Read.ACTIVE)
+    return get(f"{target.url}{call.path}", target.token_env)
 
 
 def rollback(
@@ -45,9 +47,10 @@ def rollback(
     """
     service, routing = target.service, target.routing
     restart = [shlex.join(service.stop), shlex.join(service.start)] if service is not None and restarts else []
-    shares = [weights(target, routing, split)] if routing is not None and split is not None else []
+    shares = carry_out(target, Split(split)) if routing is not None and split is not None else ()
+    activation = carry_out(target, Activate(previous.provider, previous.model))
     again = shlex.join(("rollout", "rollback", rollout))
-    return (again, *shares, *reversed(restart), activation(target, previous), read_command(target))
+    return (again, *shares, *reversed(restart), *reversed(activation), read_command(target))
 
 
 def emergency(target: Target, origin: Origin) -> str | None:

@@ -5,6 +5,9 @@ exception reaches. So a thread makes the calls, one after the other, and the cal
 deadline, the thread is abandoned with its connection, and further calls fail at once until one of them, after a pause,
 finds that the journal answers again.
 
+A process that stands still (SIGSTOP, a paused machine) makes no call. A deadline that passes meanwhile is no fault of
+the journal: the call is waited for a little longer.
+
 The time here is the machine's: a deadline that a test could move would not be one.
 """
 
@@ -32,7 +35,9 @@ SPARE_S = 2.0
 PAUSE_S = 5.0
 """How long calls fail at once after one missed its deadline, before one of them is tried again."""
 PROBE_S = 2.0
-"""How long that one is waited for."""
+"""How long that one is waited for, and a call during which this process stood still."""
+STOOD_STILL_S = 1.0
+"""A wait that ends so much later than it should shows that this process stood still."""
 
 
 @dataclass(slots=True)
@@ -131,10 +136,13 @@ class Deadline:
         if state.line is not None and state.line.thread is threading.current_thread():
             return work()
         line, job = self._submit(state, work)
-        try:
-            return job.future.result(max(0.0, job.late_at - monotonic()))  # type: ignore[no-any-return]
-        except TimeoutError:
-            self._give_up(state, line, job)
+        while True:
+            try:
+                return job.future.result(max(0.0, job.late_at - monotonic()))  # type: ignore[no-any-return]
+            except TimeoutError:
+                if job.future.done() or not self._postpone(job):
+                    break
+        self._give_up(state, line, job)
         return job.future.result()  # type: ignore[no-any-return]
 
     def soon(self, work: Callable[[], T]) -> Future[T]:
@@ -163,6 +171,7 @@ class Deadline:
                     state.is_watched = False
                     return
                 line, job = state.unawaited[0]
+                self._postpone(job)
                 left_s = job.late_at - monotonic()
                 if left_s <= 0:
                     state.unawaited.popleft()
@@ -172,6 +181,14 @@ class Deadline:
                 timer.start()
                 return
             self._give_up(state, line, job)
+
+    def _postpone(self, job: _Job) -> bool:
+        """Move the deadline of a call during which this process stood still; return whether it did."""
+        now = monotonic()
+        if now - job.late_at < STOOD_STILL_S:
+            return False
+        job.late_at = now + self.probe_s
+        return True
 
     def close(self) -> None:
         """Wait, within the deadline, for the submitted calls, and end the thread; a later call starts one."""

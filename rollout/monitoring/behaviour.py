@@ -49,6 +49,8 @@ def _without_breach(aggregates: Aggregates, context: Context) -> Verdict:
         missing.append(SourceName.SYNTHETIC)
     signals = judge_signals(aggregates, context)
     lacking = [f"signal {signal.name} ({signal.lacks})" for signal in signals if signal.lacks]
+    if context.monitor.limits.unexpected_share is not None and not aggregates.answers.unmet.window.requests:
+        lacking.append("unexpected_share (no answer was seen)")
     sources = ", ".join(reads)
     if not reads or len(missing) == len(reads):
         return _no_data("MON-5", sources, NONE, "none of the sources that would report something was seen")
@@ -70,7 +72,15 @@ def _without_breach(aggregates: Aggregates, context: Context) -> Verdict:
         source=sources,
         span="the window",
         at=_at(aggregates, *reads),
-        message=message + _log_unread(context) + _describe_fallbacks(paired, context) + _describe_signals(signals),
+        message="".join(
+            (
+                message,
+                _log_unread(context),
+                _describe_fallbacks(paired, context),
+                _describe_own_shares(aggregates, context),
+                _describe_signals(signals),
+            )
+        ),
         interval=interval_of(paired.stream),
         undecided=bool(undecided or lacking) and not missing,
     )
@@ -163,6 +173,20 @@ def _describe_fallbacks(paired: PairedFallbacks, context: Context) -> str:
         f"{window.failures:.0f} of {window.requests:.0f}",
     )
     return f"; fallbacks {share} ({counts} requests of users), limit {limit * 100:g} %{waits}"
+
+
+def _describe_own_shares(aggregates: Aggregates, context: Context) -> str:
+    """Return the shares of the suite's own answers that have a limit, in words; empty without one."""
+    limits, answers = context.monitor.limits, aggregates.answers
+    shares = [("answers that break an expectation", answers.unmet.window, limits.unexpected_share)]
+    if context.fallbacks_are_normal:
+        shares.append(("answers by another provider or model", answers.fallbacks.window, limits.fallback_share))
+    return "".join(
+        f"; {what} {show_rate(window.failures / window.requests, limit)} ({window.failures:.0f} of "
+        f"{window.requests:.0f} of the suite's own), limit {limit * 100:g} %"
+        for what, window, limit in shares
+        if limit is not None and window.requests
+    )
 
 
 def _describe_signals(signals: Sequence[SignalState]) -> str:

@@ -100,9 +100,26 @@ def _unless_compared(verdict: Verdict, each: Compared, factor: float, test: Shar
     elif requests < least:
         why = f"{requests} of {each.whose} are too few to judge a rise to {factor:g}x; {least} are needed"
     else:
-        return verdict
+        window = each.stream.window
+        return _within(
+            verdict, window.failures / window.requests, each.whose, factor, _describe_limit(each, test.limit)
+        )
     # More requests of the window do not mend the baseline.
     return _not_holding(verdict, why, undecided=test.is_judgeable and each.requests >= least_before)
+
+
+def _describe_limit(each: Compared, limit: float) -> str:
+    """Return the limit of a rise against the baseline, in words."""
+    return (
+        f"{limit:.2%}, from the baseline's {each.failures / each.requests:.2%} ({each.failures} of {each.requests}) "
+        "with its uncertainty"
+    )
+
+
+def _within(verdict: Verdict, share: float, whose: str, factor: float, limit: str) -> Verdict:
+    """Return the verdict with the share that has not risen too much, and its limit."""
+    words = f"the share of {whose} that failed, {share:.2%}, has not risen to more than {factor:g}x (limit {limit})"
+    return replace(verdict, message=f"{verdict.message}; {words}")
 
 
 def _not_holding(verdict: Verdict, why: str, *, undecided: bool) -> Verdict:
@@ -141,8 +158,12 @@ def _judge_against_control(
     treated, control = evidence.treated, evidence.control
     if not evidence.is_breached:
         why = _why_not_compared(users, evidence, fewest_requests(context.monitor.limits.error_rate), factor)
-        return _not_holding(verdict, why, undecided=True) if why else verdict
+        if why:
+            return _not_holding(verdict, why, undecided=True)
     share, beside = treated.failures / treated.requests, control.failures / control.requests
+    if not evidence.is_breached:
+        limit = f"{min(1.0, factor * beside):.2%}, from the control group's {beside:.2%}"
+        return _within(verdict, share, "users' requests", factor, limit)
     name = context.control.provider if context.control is not None else ""
     return replace(
         verdict,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rollout.core.policy import Policy
 from rollout.core.scenario import Scenario
 from rollout.core.units import show_duration
 from rollout.monitoring.effective_limit import SLOWER_SHARE, effective_limit, fewest_baseline_requests
+from rollout.monitoring.foreseen_signals import describe_signals
 from rollout.monitoring.latency_limit import baseline_limit
 from rollout.monitoring.planned_windows import PlannedWindow, planned_windows
 from rollout.monitoring.power import POWER, describe_smallest_share, describe_unseen, requests_needed
@@ -64,6 +65,8 @@ def foresee_power(
     traffic: UsersTraffic,
     baseline: Baseline | None = None,
     usd_per_1k_tokens: float | None = None,
+    *,
+    counts_codes: bool = True,
 ) -> ForeseenPower:
     """Return what the windows can tell from the traffic.
 
@@ -73,13 +76,17 @@ def foresee_power(
         traffic: users' requests.
         baseline: the measured baseline; None states what the planned one is worth.
         usd_per_1k_tokens: the new provider's price; None where it is not known.
+        counts_codes: whether users' numbers come from the gateway itself, which counts failures by code.
     """
     windows, price = planned_windows(scenario, policy, baseline), usd_per_1k_tokens
     lines, unseen = [_describe_alpha(scenario, policy, len(windows)), f"users: {traffic.words}"], []
-    for window in windows:
+    for planned in windows:
+        window = replace(planned, context=replace(planned.context, counts_codes=counts_codes))
         errors = _Errors(window, None if traffic.a_second is None else window.users_requests(traffic.a_second))
         prefix = f"{window.name}: " if window.name else ""
-        lines += [prefix + line for line in (*errors.lines(price), *_latency_lines(window, errors.users_requests))]
+        users = errors.users_requests
+        judged = (*errors.lines(price), *_latency_lines(window, users), *describe_signals(window, users))
+        lines += [prefix + line for line in judged]
         if not errors.shows_twice:
             unseen.append(prefix + errors.describe_unseen(traffic, price))
     return ForeseenPower((*lines, *_baseline_lines(windows[0].context)), tuple(unseen))

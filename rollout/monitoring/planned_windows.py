@@ -17,6 +17,7 @@ from rollout.monitoring.power import MOST_REQUESTS, POWER, breach_probability
 from rollout.monitoring.samples import Baseline, Context
 from rollout.monitoring.share_test import ShareTest
 from rollout.monitoring.share_tests import users_error_test
+from rollout.monitoring.signals import COST, IN_A_ROW
 from rollout.monitoring.synthetic_pace import (
     FASTEST_S,
     greatest_usd,
@@ -67,7 +68,8 @@ def planned_windows(scenario: Scenario, policy: Policy, baseline: Baseline | Non
 def unjudgeable_windows(scenario: Scenario, target: Target, policy: Policy) -> Iterator[tuple[str, str]]:
     """Yield the key of ``monitor:`` and the reason for what the windows cannot do, whatever the traffic is.
 
-    A window of the sandbox is not refused for its length; the plan says what it can tell.
+    A window of the sandbox is not refused for its length, unless it has fewer polls than a signal takes to be judged;
+    the plan says what it can tell.
     """
     windows = planned_windows(scenario, policy)
     is_sandbox = policy.name in WITHOUT_USERS
@@ -77,6 +79,7 @@ def unjudgeable_windows(scenario: Scenario, target: Target, policy: Policy) -> I
             yield from _too_short(window, fastest_s)
         if scenario.monitor.synthetic is not None and scenario.monitor.in_turn:
             yield from _too_many(window, scenario.monitor.synthetic.power, fastest_s)
+    yield from _too_few_numbers(min(windows, key=lambda window: window.users_polls))
     yield from _too_dear(windows, scenario, target)
 
 
@@ -125,6 +128,21 @@ def _too_many(window: PlannedWindow, power: float, fastest_s: float) -> Iterator
         yield "synthetic", f"{asked} {needed:,} requests, and {fastest}; {mend}"
     elif needed > most:
         yield "synthetic", f"{asked} {needed:,} requests, above the cap of {most:,}; raise synthetic_at_most, {mend}"
+
+
+def _too_few_numbers(window: PlannedWindow) -> Iterator[tuple[str, str]]:
+    """Yield why a signal that is a number cannot be judged: each poll gives one, and a cost is between two polls."""
+    signals, polls = window.context.monitor.signals, window.users_polls
+    if signals is None:
+        return
+    needed = {signal.title: IN_A_ROW for signal in signals.promql}
+    if signals.cost_per_1k is not None:
+        needed[COST] = IN_A_ROW + 1
+    every = show_duration(window.context.monitor.metrics_every_s)
+    for name, fewest in needed.items():
+        if polls < fewest:
+            words = f"the signal {name} takes {fewest} polls to be judged, and {_show(window)} has {polls}"
+            yield "signals", f"{words} (metrics_every {every}); lengthen it, or poll more often"
 
 
 def _too_dear(windows: Sequence[PlannedWindow], scenario: Scenario, target: Target) -> Iterator[tuple[str, str]]:

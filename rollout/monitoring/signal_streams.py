@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class SignalStreams:
         own: the name of a share -> the suite's own requests.
         users: the name of a share -> users' requests, where their source counts codes.
         first_token_ms: the times to the first token of the suite's own requests, in order.
+        ordered_first_tokens_ms: the same, ascending.
         levels: the name of a PromQL signal -> its numbers, in order.
         charges: the gateway's cost so far in US dollars and its requests so far, at each reading.
     """
@@ -68,6 +70,7 @@ class SignalStreams:
     first_token_ms: list[float] = field(default_factory=list)
     levels: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     charges: list[tuple[float, float, int]] = field(default_factory=list)
+    ordered_first_tokens_ms: list[float] = field(default_factory=list)
     _slow: dict[float, ShareStream] = field(default_factory=dict)
 
     def add_request(self, reading: SyntheticReading) -> None:
@@ -80,6 +83,7 @@ class SignalStreams:
             self.users[name].own += is_bad and is_counted
         if reading.first_token_ms is not None:
             self.first_token_ms.append(reading.first_token_ms)
+            insort(self.ordered_first_tokens_ms, reading.first_token_ms)
 
     def add_metrics(self, at_s: float, metrics: Metrics, users_requests: float) -> None:
         """Add one reading of the counters, and users' requests since the reading before."""

@@ -16,15 +16,20 @@ from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.behaviour_tests import behaviour_alpha, signal_test
 from rollout.monitoring.effective_limit import SLOWER_SHARE, effective_limit
 from rollout.monitoring.findings import Finding, share_above
+from rollout.monitoring.latency import nearest_rank
 from rollout.monitoring.rise_test import share_limit_of_rise
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.share_stream import ShareStream
 from rollout.monitoring.share_test import ShareTest
 from rollout.monitoring.signal_samples import RATE_LIMITED, TIMED_OUT, SignalBaseline
-from rollout.monitoring.verdict import _at, show_rate
+from rollout.monitoring.verdict import _at, show_ms, show_rate
 
 IN_A_ROW = 3
 """So many polls above the limit of a number breach."""
+
+COST = "cost_per_1k"
+UNITS = {COST: " US dollars for 1,000 requests"}
+"""The unit of a number by the name of its signal; an expression of PromQL has the unit that it is written for."""
 
 _WORDS = {RATE_LIMITED: "were refused with 429", TIMED_OUT: "timed out"}
 _EMPTY = SignalBaseline()
@@ -55,12 +60,23 @@ class SignalState:
 
 @dataclass(frozen=True, slots=True)
 class JudgedShare:
-    """One share of a signal: its source, what its requests did, the requests, and their test."""
+    """One share of a signal.
+
+    Attributes:
+        source: the source of its requests.
+        whose: the requests, in words.
+        what: what the bad ones of them did, which continues a sentence.
+        stream: the requests.
+        test: their test.
+        p95: where the share is that of the answers above a P95's limit, that P95 and its limit in words.
+    """
 
     source: str
+    whose: str
     what: str
     stream: ShareStream
     test: ShareTest
+    p95: str = ""
 
 
 def judge_signals(aggregates: Aggregates, context: Context) -> tuple[SignalState, ...]:
@@ -77,7 +93,7 @@ def describe_lacking(signals: Signals | None, measured: SignalBaseline | None) -
         "first_token": (signals.first_token, measured.first_token_ms),
         RATE_LIMITED: (signals.rate_limited_share, measured.requests or measured.users_requests),
         TIMED_OUT: (signals.timeout_share, measured.requests or measured.users_requests),
-        "cost_per_1k": (signals.cost_per_1k, measured.cost_per_1k),
+        COST: (signals.cost_per_1k, measured.cost_per_1k),
         **{signal.title: (signal, measured.levels.get(signal.title)) for signal in signals.promql},
     }
     return [
@@ -98,46 +114,64 @@ def _states(aggregates: Aggregates, context: Context, signals: Signals) -> Itera
         costs = aggregates.signals.costs_per_1k(context.monitor.min_requests, IN_A_ROW)
         lacks = f"fewer than {context.monitor.min_requests} requests with a cost were counted"
         base = _baseline(context).cost_per_1k
-        yield _judge_number(aggregates, "cost_per_1k", signals.cost_per_1k, costs, base, SourceName.METRICS, lacks)
+        yield _judge_number(aggregates, COST, signals.cost_per_1k, costs, base, SourceName.METRICS, lacks)
     for signal in signals.promql:
         levels, base = aggregates.signals.levels.get(signal.title, []), _baseline(context).levels.get(signal.title)
         yield _judge_number(aggregates, signal.title, signal, levels, base, SourceName.SIGNALS, "it was not read once")
 
 
 def _judge_first_token(aggregates: Aggregates, context: Context, limit: SignalLimit) -> SignalState:
-    found, share = limit.limit, SLOWER_SHARE
-    if limit.factor is not None:
-        effective = _limit_of_factor(_baseline(context).first_token_ms, limit.factor, behaviour_alpha(context))
-        found, share = (None, share) if effective is None else (effective.limit_ms, effective.share)
+    found = first_token_test(context, limit)
     if found is None:
         return SignalState("first_token", lacks="the baseline has no time to a first token")
-    stream = aggregates.signals.slow_first_tokens(found)
-    test = signal_test(context, share, context.monitor.synthetic_every_s, relative=limit.factor is not None)
+    limit_ms, test = found
     if not test.is_judgeable:
         return SignalState("first_token", lacks="the baseline has too few requests to tell a limit")
-    what = f"of the suite's own answers begin later than {found:.0f} ms (signal first_token)"
-    lacks = "" if stream.window.requests else "no answer was a stream"
-    return _of_shares(aggregates, "first_token", [JudgedShare(SourceName.SYNTHETIC, what, stream, test)], lacks)
+    streams, whose = aggregates.signals, "the suite's own answers"
+    stream = streams.slow_first_tokens(limit_ms)
+    if not stream.window.requests:
+        return SignalState("first_token", lacks="no answer was a stream")
+    what = f"of {whose} begin later than {limit_ms:.0f} ms (signal first_token)"
+    p95 = f"P95 {show_ms(nearest_rank(streams.ordered_first_tokens_ms), limit_ms)}, limit {limit_ms:.0f} ms: later "
+    share = JudgedShare(SourceName.SYNTHETIC, whose, what, stream, test, p95)
+    return _of_shares(aggregates, "first_token", [share], "")
+
+
+def first_token_test(context: Context, limit: SignalLimit) -> tuple[float, ShareTest] | None:
+    """Return the limit of a first token in ms and the test of the later ones; None where its baseline has no value."""
+    limit_ms, share = limit.limit, SLOWER_SHARE
+    if limit.factor is not None:
+        effective = _limit_of_factor(_baseline(context).first_token_ms, limit.factor, behaviour_alpha(context))
+        limit_ms, share = (None, share) if effective is None else (effective.limit_ms, effective.share)
+    if limit_ms is None:
+        return None
+    every_s = context.monitor.synthetic_every_s
+    return limit_ms, signal_test(context, share, every_s, relative=limit.factor is not None)
 
 
 def _judge_share(aggregates: Aggregates, context: Context, name: str, limit: SignalLimit) -> SignalState:
-    monitor, streams, shares = context.monitor, aggregates.signals, list[JudgedShare]()
-    sources = []
-    if context.counts_codes:
-        stream = streams.users[name].stream
-        sources.append((True, SourceName.METRICS, "users' requests", monitor.metrics_every_s, stream))
-    if monitor.in_turn:
-        stream = streams.own[name]
-        sources.append((False, SourceName.SYNTHETIC, "the suite's own requests", monitor.synthetic_every_s, stream))
-    for users, source, whose, every_s, stream in sources:
-        highest = _share_limit(context, name, limit, users=users)
-        test = signal_test(context, highest, every_s, relative=limit.factor is not None)
+    streams, shares = aggregates.signals, list[JudgedShare]()
+    for source, test in share_tests(context, name, limit):
         if test.is_judgeable:
-            shares.append(JudgedShare(source, f"of {whose} {_WORDS[name]} (signal {name})", stream, test))
+            users = source == SourceName.METRICS
+            stream = streams.users[name].stream if users else streams.own[name]
+            whose = "users' requests" if users else "the suite's own requests"
+            shares.append(JudgedShare(source, whose, f"of {whose} {_WORDS[name]} (signal {name})", stream, test))
     if not shares:
         return SignalState(name, lacks="the baseline has too few requests to tell a limit")
     lacks = "" if any(share.stream.window.requests for share in shares) else "no request was seen"
     return _of_shares(aggregates, name, shares, lacks)
+
+
+def share_tests(context: Context, name: str, limit: SignalLimit) -> Iterator[tuple[str, ShareTest]]:
+    """Yield the sources of a share, users' first, each with its test."""
+    monitor, relative = context.monitor, limit.factor is not None
+    if context.counts_codes:
+        highest = _share_limit(context, name, limit, users=True)
+        yield SourceName.METRICS, signal_test(context, highest, monitor.metrics_every_s, relative=relative)
+    if monitor.in_turn:
+        highest = _share_limit(context, name, limit, users=False)
+        yield SourceName.SYNTHETIC, signal_test(context, highest, monitor.synthetic_every_s, relative=relative)
 
 
 def _share_limit(context: Context, name: str, limit: SignalLimit, *, users: bool) -> float:
@@ -162,7 +196,7 @@ def _show(share: JudgedShare) -> str:
     window, limit = share.stream.window, share.test.limit
     counts = f"{window.failures:.0f} of {window.requests:.0f}"
     value = show_rate(window.failures / window.requests, limit)
-    return f"{value} ({counts} of {share.source}, limit {limit * 100:.3g} %)"
+    return f"{share.p95}{value} ({counts} of {share.whose}, limit {limit * 100:.3g} %)"
 
 
 def _judge_number(
@@ -183,20 +217,23 @@ def _judge_number(
     assert highest is not None  # noqa: S101 - for the type checker: a signal has one of the two
     if not values:
         return SignalState(name, lacks=lacks)
-    shown = f"{values[-1]:.4g} of {highest:.4g}"
+    unit = UNITS.get(name, "")
+    shown = f"{values[-1]:.4g}{unit} (limit {highest:.4g})"
     latest = values[-IN_A_ROW:]
     if len(latest) < IN_A_ROW or min(latest) <= highest:
-        return SignalState(name, shown=shown, undecided=_why_undecided(name, values, highest))
-    text = f"the signal {name} is {values[-1]:.4g}, {IN_A_ROW} times in a row above {highest:.4g}"
+        return SignalState(name, shown=shown, undecided=_why_undecided(name, values, highest, unit))
+    text = f"the signal {name} is {values[-1]:.4g}{unit}, {IN_A_ROW} times in a row above {highest:.4g}"
     return SignalState(name, (Finding(source, _at(aggregates, source), text, IN_A_ROW),), shown=shown)
 
 
-def _why_undecided(name: str, values: Sequence[float], highest: float) -> str:
+def _why_undecided(name: str, values: Sequence[float], highest: float, unit: str) -> str:
     """Return why a number that does not breach is no pass yet; empty if it is one."""
     if len(values) < IN_A_ROW:
         return f"the signal {name} has {len(values)} of the {IN_A_ROW} values that it takes to judge it"
     if values[-1] > highest:
-        return f"the signal {name} is {values[-1]:.4g}, above {highest:.4g}, and not yet {IN_A_ROW} times in a row"
+        return (
+            f"the signal {name} is {values[-1]:.4g}{unit}, above {highest:.4g}, and not yet {IN_A_ROW} times in a row"
+        )
     return ""
 
 

@@ -31,7 +31,7 @@ def judge_slices(verdict: Verdict, found: SliceStreams, context: Context) -> Ver
     for value in slices.judge:
         if test.is_judgeable and value in seen and seen[value].evidence(test).is_breached:
             return _breached(verdict, slices, value, seen[value], test)
-    shown = f"; {_describe_worst(slices, seen, test.limit)}"
+    shown = f"; {_describe_worst(slices, seen, test.limit)}{_describe_judged(slices, seen, test.limit)}"
     undecided = "".join(_describe_undecided(slices, seen, test.limit))
     if undecided and verdict.state is State.HOLDING:
         return replace(verdict, state=State.INCONCLUSIVE, undecided=True, message=verdict.message + shown + undecided)
@@ -77,6 +77,15 @@ def _describe_worst(slices: Slices, seen: dict[str, ShareStream], limit: float) 
     if not seen:
         return f"no request has a {slices.by}"
     value, stream = max(seen.items(), key=lambda each: each[1].window.failures / each[1].window.requests)
+    return f"worst {slices.by} of {len(seen)}: {value}, {_describe_share(stream, limit)}"
+
+
+def _describe_judged(slices: Slices, seen: dict[str, ShareStream], limit: float) -> str:
+    judged = [f"{value} {_describe_share(seen[value], limit)}" for value in slices.judge if value in seen]
+    return f"; judged at {limit * 100:g} %: {', '.join(judged)}" if judged else ""
+
+
+def _describe_share(stream: ShareStream, limit: float) -> str:
     window = stream.window
     share = show_rate(window.failures / window.requests, limit)
-    return f"worst {slices.by} of {len(seen)}: {value}, {share} ({window.failures:.0f} of {window.requests:.0f})"
+    return f"{share} ({window.failures:.0f} of {window.requests:.0f})"

@@ -13,15 +13,21 @@ import pytest
 from rollout.config.project import find_project_file, is_procedure
 
 HOOKS = "rollout.plugin.hooks"
+CONFORMANCE = "rollout.testing."
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Load the hooks before any `conftest.py`: their options must be known before the command line is read.
 
+    The conformance kit of drivers is named as a package, and belongs to no project.
+
     Raises:
         pytest.UsageError: an option removes them, and ``-m`` asks for a phase.
     """
+    if any(name.startswith(CONFORMANCE) for name in early_config.known_args_namespace.file_or_dir):
+        early_config.pluginmanager.import_plugin("rollout.testing.plugin")
+        return
     if not find_project_file(*project_starts(early_config)):
         return
     if early_config.pluginmanager.is_blocked(HOOKS):

@@ -21,6 +21,7 @@ from rollout.core.result import Outcome
 from rollout.core.target import Target
 from rollout.engine.credentials import connect, token_of
 from rollout.engine.embedded_gateway import described
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
@@ -160,5 +161,5 @@ def _env_file(target: Target, clock: Clock, redactor: Redactor) -> Mapping[str, 
     if target.env_file is None and not (target.service and target.service.read):
         raise RolloutError(f"target {target.name!r} does not say where the service's .env file can be read")
     found = values(EnvFile(target, clock=clock, redact=redactor.text).read())
-    redactor.learn_file(found, [found.get(key) or "" for key in (target.provider_key, target.model_key)])
+    redactor.learn_file(found, [found.get(key) or "" for key in driver_of(target).activation_keys()[:2]])
     return {key: value or "" for key, value in found.items()}

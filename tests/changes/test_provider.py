@@ -268,7 +268,9 @@ def test_a_policy_that_pays_restarts_and_puts_back_what_the_restart_has_lost(und
 
 def test_a_runtime_switch_that_nobody_pays_for_is_not_sent(undoing: Begin):
     """It would refuse requests while it switches."""
-    target = replace(TARGET, activate_with={OLD.provider: OtherCall("/switch", {})})
+    target = replace(
+        TARGET, activate_with={OLD.provider: OtherCall("/switch", {"server": "{provider}", "model": "{model}"})}
+    )
     lab = undoing(target=target)
     assert prove(lab).startswith("proven except the runtime switch: a runtime switch, up to 30 s")
     assert lab.gateway.writes == []

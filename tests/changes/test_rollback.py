@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,16 +36,8 @@ CONTENT = b"LOG_LEVEL=info\n"
 
 
 @pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder in memory, for files are written to the disk and waited for."""
-    in_memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
-    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def env_file(tmp_path: Path) -> Path:
-    path = tmp_path / ".env"
+def env_file(in_memory: Path) -> Path:
+    path = in_memory / ".env"
     path.write_bytes(CONTENT)
     return path
 
@@ -799,8 +790,8 @@ def test_the_commands_to_paste_hold_the_weights_of_a_canary(undoing: Begin):
     assert not any("weights" in command for command in manual_commands(undoing(target=ROUTED).rollout))
 
 
-def test_without_a_backup_the_manual_commands_only_read(tmp_path: Path):
-    bare = rollout_in(tmp_path, LiveGateway(SimulatedClock()))
+def test_without_a_backup_the_manual_commands_only_read(in_memory: Path):
+    bare = rollout_in(in_memory, LiveGateway(SimulatedClock()))
     assert manual_commands(bare) == ("curl -sS http://127.0.0.1:1/api/v1/providers",)
     with pytest.raises(RolloutError, match="no backup"):
         roll_back(bare, "nothing is known")

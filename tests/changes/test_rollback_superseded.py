@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +19,6 @@ LIMIT = LimitChange("cost", "global", {"soft_limit_usd": 20.0, "hard_limit_usd":
 ENV = EnvironmentChange({"LOG_LEVEL": "debug"})
 CONTENT = b"LOG_LEVEL=info\n"
 OLD_RESTARTS = replace(RESTARTABLE, providers={OLD.provider: ProviderRestart(restart=True)})
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder in memory, for files are written to the disk and waited for."""
-    in_memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
-    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
-        yield Path(folder)
 
 
 def test_a_rollback_that_is_superseded_before_its_first_step_sends_nothing(undoing: Begin):
@@ -49,12 +40,12 @@ def _of_three(undoing: Begin, env_file: Path) -> Undoing:
 
 @pytest.mark.parametrize("at", ["journal", "gateway"])
 def test_a_rollback_that_is_superseded_between_any_two_calls_sends_nothing_more(
-    undoing: Begin, tmp_path: Path, at: str
+    undoing: Begin, in_memory: Path, at: str
 ):
     """Before any call to the journal or any read of the gateway: not one more write, restart or edit of the file."""
     calls, finished = 0, False
     while not finished:
-        env_file = tmp_path / str(calls) / ".env"
+        env_file = in_memory / str(calls) / ".env"
         env_file.parent.mkdir()
         env_file.write_bytes(CONTENT)
         lab = _of_three(undoing, env_file)

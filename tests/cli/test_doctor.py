@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,12 @@ from rollout.cli.doctor.findings import Findings, describe_findings
 from rollout.cli.doctor.target_file import write_target_file
 from rollout.cli.main import main
 from rollout.config.load import load
-from rollout.core.errors import RolloutError
+from rollout.core.errors import ExitCode, RolloutError
+from rollout.gateway.drivers.documented import Documented
 from rollout.gateway.embedded_proof import doubt_request
 from rollout.sandbox.process import Running, start, stop
 from rollout.sandbox.settings import SandboxSettings
+from tests.support.drivers import install_driver
 from tests.support.liar import Behaviour, Liar, Visit, answer, html
 
 
@@ -281,3 +287,47 @@ def test_a_url_or_token_that_cannot_be_used_is_refused() -> None:
         _examined("gateway")
     with pytest.raises(RolloutError, match="NOT_SET is not set"):
         _examined("http://127.0.0.1:9", token_env="NOT_SET")
+
+
+def test_the_installed_kinds_are_listed_with_their_packages_and_why_one_cannot_be_used(tmp_path: Path):
+    """As a person calls it, in a folder without any project; a package that is broken breaks nothing else."""
+    install_driver(tmp_path / "site")
+    install_driver(tmp_path / "site", "gone", package="gone-driver", code="import gone")
+    for package in ("one", "two"):
+        install_driver(tmp_path / "site", "twice", package=package)
+    done = subprocess.run(
+        [sys.executable, "-m", "rollout", "doctor", "--kinds"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    own = f"rollout {metadata.version('rollout')}"
+    twice = "'twice' is brought by one 1.2 and two 1.2; uninstall all but one of them"
+    assert [re.split(r"\s{2,}", line) for line in done.stdout.splitlines()] == [
+        ["documented", own, Documented.summary],
+        [
+            "gone",
+            "gone-driver 1.2",
+            (
+                "'gone' cannot be used: its driver gone_driver:Toy in gone-driver 1.2 cannot be imported "
+                "(ModuleNotFoundError: No module named 'gone'); install a version of the package that works with "
+                "this one, or use another kind"
+            ),
+        ],
+        ["toy", "toy-driver 1.2", "a toy gateway"],
+        ["twice", "one 1.2", twice],
+        ["twice", "two 1.2", twice],
+    ]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "site"]
+
+
+def test_the_kinds_are_listed_or_a_gateway_is_examined(capsys: pytest.CaptureFixture[str]):
+    for arguments in ([], ["--kinds", "--gateway=http://127.0.0.1:9"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["doctor", *arguments])
+        assert ended.value.code == ExitCode.USAGE
+    assert "one of the arguments --gateway --kinds is required" in capsys.readouterr().err

@@ -16,8 +16,8 @@ from pydantic import BeforeValidator
 
 from rollout.config import json_schema
 from rollout.config.json_schema_files import FOLDER, NAMES, schema_path
-from rollout.config.schemas.base import Schema
 from rollout.config.yaml_source import read_yaml
+from rollout.core.schemas.base import Schema
 from tests.config.test_load import request_for
 from tests.support.forks import ROOT
 from tests.support.json_schemas import refusals, refusals_of_file, schema_validator

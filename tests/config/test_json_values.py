@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from rollout.config import commands, json_values, quantities, validators
+from rollout.config import json_values, quantities
 from rollout.config.json_values import Validator, json_schema_of
+from rollout.core.schemas import commands, validators
 
 FORMS = (
     *("30m", " 1h 30m\t", "1.5s", "0s", "1d2h3m4s5ms", "30", "5ms10s", "none", "5%", " 0.05 ", "1.5 %", "2x", "100 x"),
@@ -45,7 +46,7 @@ SCALARS = (
 ANYTHING = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.sampled_from(FORMS), SCALARS, max_size=2)
 
 READERS: dict[str, Validator] = {
-    **{f"{read.__module__}.{read.__name__}".removeprefix("rollout.config."): read for read in json_values.VALUES},
+    **{f"{read.__module__.rpartition('.')[2]}.{read.__name__}": read for read in json_values.VALUES},
     "commands.template": commands.template("provider", "model"),
     "quantities.whole_number": quantities.whole_number(1),
     "validators.choice": validators.choice("log", "none"),

@@ -17,7 +17,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rollout.config.load import load
-from rollout.config.schemas.calls import PathsSchema
 from rollout.config.schemas.policies import PolicySchema
 from rollout.config.urls import base_url, is_loopback
 from rollout.core.canary_stages import stages
@@ -41,6 +40,7 @@ from rollout.core.scenario import (
     SyntheticPower,
     Waiver,
 )
+from rollout.core.schemas.calls import PathsSchema
 from rollout.core.target import (
     AlertmanagerSource,
     ChangeWindow,

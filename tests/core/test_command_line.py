@@ -29,7 +29,7 @@ MISTAKES = (
     (("prune", "--keep=x", "--to=y"), "argument --keep: invalid int value: 'x'"),
     (("sandbox", "strat"), "there is no 'strat' (did you mean start?)"),
     (("sandbox", "--prot=1"), "unrecognized argument --prot (did you mean --port?)"),
-    (("doctor",), "the following arguments are required: --gateway"),
+    (("doctor",), "one of the arguments --gateway --kinds is required"),
     (("emergency", "--tarrget=x"), "unrecognized argument --tarrget (did you mean --target?)"),
     (("emergency", "--target"), "argument --target: expected one argument"),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.core.kinds import DEFAULT_KIND
 from rollout.gateway import embedded_proof
 from rollout.sandbox import files
 from tests.support.forks import ROOT
@@ -16,11 +17,11 @@ from tests.support.forks import ROOT
 PACKAGE = ROOT / "rollout"
 ROOMS = {
     *("approvals", "audit", "changes", "cli", "config", "core", "engine", "gateway", "journal", "monitoring"),
-    *("plugin", "reporting", "sandbox"),
+    *("plugin", "reporting", "sandbox", "testing"),
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 BANNED = {
-    *("Occasion", "OCCASION", "Visit", "Letter", "Debt", "Wish", "Unfit", "Stretch", "LetIn", "Course", "Watched"),
+    *("Occasion", "OCCASION", "Visit", "Letter", "Debt", "Unfit", "Stretch", "LetIn", "Course", "Watched"),
     *("Looks", "Lane", "Holding", "Traces", "Busy", "SomebodyIntervened", "Sealed", "unsealed", "let_in", "let_go"),
     *("where_it_is", "same_place", "announced_write", "passes_over", "spares", "surroundings", "troubled", "barred"),
     *("take_back", "twin_of", "crossed", "fold", "aftermath", "hindsight", "courier", "letters", "letter", "paste"),
@@ -105,3 +106,29 @@ def test_95_of_100_functions_have_at_most_25_lines():
 def test_the_embedded_gateway_and_its_client_agree_on_its_kind():
     """The sandbox imports nothing of its client."""
     assert files.KIND == embedded_proof.KIND
+
+
+def test_a_kind_of_gateway_is_named_by_its_driver_and_by_the_constant_of_the_default_only():
+    named = []
+    for path in SOURCES:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = {node.value for node in nodes if isinstance(node, ast.Constant)}
+        names |= {(node.module or "").rpartition(".")[2] for node in nodes if isinstance(node, ast.ImportFrom)}
+        if DEFAULT_KIND in names:
+            named.append(str(path.relative_to(PACKAGE)))
+    assert [name for name in named if not name.startswith("gateway/drivers/")] == ["core/kinds.py"]
+
+
+def test_the_client_of_a_gateway_is_made_in_one_place():
+    """It refuses a target of a kind that it cannot speak to; the conformance kit tries the driver of any kind."""
+    made = [
+        str(path.relative_to(PACKAGE))
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Gateway"
+    ]
+    assert [name for name in made if not name.startswith("sandbox/")] == [
+        "engine/credentials.py",
+        "testing/plugin.py",
+        "testing/plugin.py",
+    ]

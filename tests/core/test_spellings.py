@@ -153,12 +153,12 @@ def test_whatever_stands_around_it_it_is_found(around, name):
         "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=1000)),
     ],
 )
-def test_a_megabyte_takes_no_time(text):
-    """Fifty secrets are searched for in a megabyte of any text in well under a second, on a machine of its own."""
+def test_a_long_text_takes_no_time(text):
+    """Fifty secrets are searched for in 250 kB of any text in well under half a second, on a machine of its own."""
     dice = random.Random(2)
     secrets = ["".join(dice.choices(string.ascii_letters + string.digits, k=32)) for _ in range(50)]
-    known, megabyte = Spellings(secrets), (text * 1_000_000)[:1_000_000]
+    known, long = Spellings(secrets), (text * 250_000)[:250_000]
     began = time.process_time()
-    known.replaced(megabyte, HERE)
-    # Where the suite runs, others do; what is excluded is quadratic time, which would be minutes.
-    assert time.process_time() - began < 4
+    known.replaced(long, HERE)
+    # Where the suite runs, others do; what is excluded is quadratic time, which would be minutes a megabyte.
+    assert time.process_time() - began < 1

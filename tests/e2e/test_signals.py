@@ -1,30 +1,29 @@
-"""Whole rollouts with signals: each breaches, nearly breaches, and lacks data (MON-5)."""
+"""Whole rollouts with signals of the gateway's own numbers: each breaches, nearly breaches, and lacks data (MON-5).
+
+The signals of Prometheus and what divides or compares users' requests are in `test_prometheus_signals`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from rollout.journal.record import Kind
-from tests.monitoring.conftest import insist
-from tests.monitoring.servers import Exporter, PrometheusServer
-from tests.support.liar import Reply, Visit, edited
+from tests.support.liar import Behaviour, Reply, Visit, edited
 from tests.support.runs import Lab, Run
 
 LAST_READ_BEFORE_THE_WINDOW = "/admin/audit"
-QUERY = 'sum(llm_requests_total{provider="{provider}"}) or vector(0)'
-NO_STREAM = {
-    "choices": [{"message": {"content": "pong"}}],
-    "model": "gpt-4o",
-    "provider": "openai",
-    "usage": {"total_tokens": 3},
-}
+METRICS = "/providers/openai/metrics"
 REFUSED = {"error": "rate_limit_exceeded", "retry_after_seconds": 0, "message": "too many"}
+OTHERWISE = {"choices": [{"message": {"content": "nope"}}], "model": "gpt-4o", "provider": "openai"}
+BY_ANOTHER = {"choices": [{"message": {"content": "pong"}}], "model": "gemma3:4b", "provider": "ollama"}
+PACES = {"window": "8s", "synthetic_every": "150ms", "metrics_every": "300ms"}
 
 
 def charged(usd: float) -> Callable[[Any], Any]:
@@ -38,7 +37,19 @@ def charged(usd: float) -> Callable[[Any], Any]:
     return edit
 
 
-def openai_answers(status: int, body: Any) -> Callable[[Visit], Awaitable[None]]:
+def coded(share: float, *codes: str) -> Callable[[Any], Any]:
+    """Let the gateway count that share of the requests by each of the codes."""
+
+    def edit(body: Any) -> Any:
+        counters = body["metrics"]
+        count = int(share * counters["total_requests"])
+        errors = {**counters["errors"], "by_code": dict.fromkeys(codes, count)}
+        return {**body, "metrics": {**counters, "errors": errors}}
+
+    return edit
+
+
+def openai_answers(status: int, body: Any) -> Behaviour:
     """Replace openai's completions; those of the provider before are forwarded, so that the rollback is proven."""
 
     async def behaviour(visit: Visit) -> None:
@@ -54,191 +65,209 @@ def openai_answers(status: int, body: Any) -> Callable[[Visit], Awaitable[None]]
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """A gateway with users; the suite's own requests are many, and the triggers besides MON-5 are loose."""
     with Lab(tmp_path / "lab", users_per_s=30, alert_error_share=1) as one:
-        one.scenario["monitor"] |= {"window": "8s", "synthetic_every": "300ms", "metrics_every": "300ms"}
-        one.scenario["monitor"] |= {"error_rate": "60%", "p95": "20s"}
+        one.scenario["monitor"] |= {**PACES, "error_rate": "60%", "p95": "20s"}
         one.target["timeouts"] |= {"chat": "5s"}
         yield one
 
 
-def mon_5(ended: Run) -> dict[str, Any]:
-    [verdict] = [entry.body for entry in ended.record_entries(Kind.VERDICT) if entry.body["clause"] == "MON-5"]
-    return verdict
+def verdict(ended: Run, clause: str) -> dict[str, Any]:
+    """Return the journal's verdict of a window."""
+    [found] = [entry.body for entry in ended.record_entries(Kind.VERDICT) if entry.body["clause"] == clause]
+    return found
 
 
 def late_first_token(lab: Lab) -> None:
     lab.faults({"provider": "openai", "since": "activation", "after_s": 2, "first_token_ms": 900, "calls": ["chat"]})
 
 
-def in_window(lab: Lab, *rule: Any) -> None:
-    """Set the liar's rule right before the window."""
-    lab.once(LAST_READ_BEFORE_THE_WINDOW, lambda: lab.liar.rule(*rule))
+def in_window(lab: Lab, *rules: tuple[str, Behaviour]) -> None:
+    """Set the liar's rules right before the window."""
+    lab.once(LAST_READ_BEFORE_THE_WINDOW, lambda: [lab.liar.rule(*rule) for rule in rules])
 
 
-CASES = {
-    "first_token": ("600ms", late_first_token, "later than 600 ms (signal first_token)", "synthetic"),
+def signal(name: str, limit: Any) -> dict[str, Any]:
+    return {"signals": {name: limit}}
+
+
+CASES: Mapping[str, tuple[dict[str, Any], Callable[[Lab], object], str, str]] = {
+    "first_token": (
+        signal("first_token", "600ms"),
+        late_first_token,
+        "later than 600 ms (signal first_token)",
+        "synthetic",
+    ),
     "rate_limited_share": (
-        "5%",
-        lambda lab: in_window(lab, "/chat", openai_answers(429, REFUSED)),
+        signal("rate_limited_share", "5%"),
+        lambda lab: in_window(lab, ("/chat", openai_answers(429, REFUSED))),
         "of the suite's own requests were refused with 429 (signal rate_limited_share)",
         "synthetic",
     ),
+    "rate_limited_share of users": (
+        signal("rate_limited_share", "5%"),
+        lambda lab: lab.liar.rule(METRICS, edited(coded(0.4, "http_429"))),
+        "of users' requests were refused with 429 (signal rate_limited_share)",
+        "metrics",
+    ),
     "timeout_share": (
-        "5%",
-        lambda lab: in_window(lab, "/chat", openai_answers(504, {})),
+        signal("timeout_share", "5%"),
+        lambda lab: in_window(lab, ("/chat", openai_answers(504, {}))),
         "of the suite's own requests timed out (signal timeout_share)",
         "synthetic",
     ),
     "cost_per_1k": (
-        12.5,
+        signal("cost_per_1k", 12.5),
         lambda lab: lab.liar.rule("/openai/metrics", edited(charged(0.02))),
-        "the signal cost_per_1k is 20, 3 times in a row above 12.5",
+        "the signal cost_per_1k is 20 US dollars for 1,000 requests, 3 times in a row above 12.5",
         "metrics",
+    ),
+    "unexpected_share": (
+        {"unexpected_share": "5%", "expect": "pong"},
+        lambda lab: in_window(lab, ("/chat", openai_answers(200, OTHERWISE))),
+        "of the answers to the suite's own requests break an expectation",
+        "synthetic",
+    ),
+    "fallback_share, of the suite's own requests": (
+        {"fallback_share": "5%"},
+        lambda lab: in_window(lab, ("/chat", openai_answers(200, BY_ANOTHER))),
+        "of the suite's own requests were answered by another provider or model",
+        "synthetic",
     ),
 }
 
 
-@pytest.mark.parametrize("signal", CASES)
-def test_a_signal_above_its_limit_rolls_the_change_back(lab: Lab, signal: str) -> None:
-    limit, fault, says, source = CASES[signal]
-    lab.scenario["monitor"]["signals"] = {signal: limit}
+@pytest.mark.parametrize("case", CASES)
+def test_a_signal_above_its_limit_rolls_the_change_back(lab: Lab, case: str) -> None:
+    monitor, fault, says, source = CASES[case]
+    lab.scenario["monitor"] |= monitor
+    lab.target["fallbacks_are_normal"] = True
     fault(lab)
+    before = lab.state()
     ended = lab.run()
     assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
     assert says in ended.why
-    assert (mon_5(ended)["source"], mon_5(ended)["decided"]) == (source, True)
+    found = verdict(ended, "MON-5")
+    assert (found["state"], found["source"], found["decided"]) == ("breached", source, True)
+    assert lab.state() == before
 
 
-def test_signals_near_their_limits_keep_the_change_and_are_shown(lab: Lab) -> None:
-    lab.liar.rule("/metrics", edited(charged(0.01)))
-    lab.scenario["monitor"]["signals"] = {
-        "first_token": {"factor": "90x"},
-        "rate_limited_share": "5%",
-        "timeout_share": {"limit": "5%"},
-        "cost_per_1k": {"factor": "1.2x"},
-    }
-    ended = lab.run()
-    assert (ended.code, ended.word) == (0, "KEPT"), ended.out
-    shown = mon_5(ended)["message"]
-    for words in ("first_token 0.0 %", "rate_limited_share 0.0 %", "timeout_share 0.0 %", "cost_per_1k 10 of 12"):
-        assert words in shown
+# Nearly: of twelve prompts in turn one fares so; each limit is one in eight
+
+NEARLY = "12.5%"
+NEARLY_OF_ALL = 0.095
+"""As a share of users' requests this is more: the counters have the suite's own requests too."""
+PROMPTS = (*"abcdefgh", "refused", "late", "odd", "other")
 
 
-def test_a_signal_without_data_is_no_pass(lab: Lab) -> None:
-    lab.scenario["monitor"]["signals"] = {"first_token": "800ms"}
-    lab.liar.rule("/chat", openai_answers(200, NO_STREAM))
-    ended = lab.run()
-    assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
-    assert "not seen once: signal first_token (no answer was a stream)" in mon_5(ended)["message"]
-
-
-@pytest.fixture
-def watched(lab: Lab, tmp_path: Path) -> Iterator[tuple[Lab, PrometheusServer]]:
-    """The lab, whose gateway a Prometheus scrapes."""
-    insist("prometheus")
-    with PrometheusServer(tmp_path / "prometheus") as server:
-        server.scrape(gateway=lab.sandbox.url.removeprefix("http://"))
-        server.until('sum(llm_requests_total{provider="ollama"}) > 60')
-        selector = 'llm_requests_total{provider="{provider}"}'
-        errors = selector[:-1] + ',status="error"}'
-        lab.target["sources"] = {
-            "prometheus": {"url": server.url, "requests": selector, "errors": errors, "up": 'up{job="gateway"}'}
-        }
-        yield lab, server
-
-
-@pytest.mark.parametrize(("limit", "code"), [(40, 10), (1_000_000, 0)])
-def test_an_expression_of_promql_is_a_signal(watched: tuple[Lab, PrometheusServer], limit: int, code: int) -> None:
-    lab, _ = watched
-    lab.scenario["monitor"]["signals"] = {"promql": [{"name": "requests", "query": QUERY, "limit": limit}]}
-    ended = lab.run()
-    assert ended.code == code, ended.out
-    if code:
-        assert "the signal requests is " in ended.why
-        assert mon_5(ended)["source"] == "signals"
-    assert "signals (MON-5),True" in "".join(ended.result("PRE-2.5").attachments.values())
-
-
-@pytest.mark.parametrize(
-    ("query", "says"),
-    [
-        ("llm_requests_total", "the signal 'llm_requests_total' answers "),
-        ('("text")', "refused (422: execution"),
-        ("absent_metric", "answers no series"),
-        ("sum(", ""),
-    ],
-)
-def test_a_query_that_is_no_number_fails_before_the_change(
-    watched: tuple[Lab, PrometheusServer], query: str, says: str
-) -> None:
-    lab, _ = watched
-    lab.scenario["monitor"]["signals"] = {"promql": {"query": query, "limit": 1}}
-    ended = lab.run()
-    if not says:
-        assert ended.code == 4
-        return
-    assert ended.code == 1, ended.out
-    assert says in ended.failed["PRE-2.5"]
-
-
-class Served(dict[str, float]):
-    """Counters that grow with the time: of two models, one of which is seldom asked and fails in most answers."""
-
-    RATES: ClassVar = {("small", "ok"): 300.0, ("large", "ok"): 6.0, ("large", "error"): 9.0}
+class Fates:
+    """Openai's answers by their prompt. One answer alone begins late: of 20 or more, that is at most 5 %."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._began = time.monotonic()
+        self.is_slow = True
 
-    def items(self) -> Any:
-        """Return the counters now."""
-        took_s = time.monotonic() - self._began
-        return [
-            (f'req{{provider="{provider}",model="{model}",status="{status}"}}', int(took_s * rate))
-            for provider in ("ollama", "openai")
-            for (model, status), rate in self.RATES.items()
-            if provider == "openai" or status == "ok"
-        ]
-
-
-@pytest.fixture
-def sliced(lab: Lab, tmp_path: Path) -> Iterator[Lab]:
-    """The lab, whose users' numbers Prometheus has by their model."""
-    insist("prometheus")
-    exporter = Exporter()
-    exporter.lines = Served()
-    with PrometheusServer(tmp_path / "prometheus") as server:
-        server.scrape(gateway=exporter.address)
-        server.until('sum(req{provider="openai"}) > 100')
-        source = {"requests": 'req{provider="{provider}"}', "errors": 'req{provider="{provider}",status="error"}'}
-        lab.target["sources"] = {"prometheus": {"url": server.url, **source, "up": 'up{job="gateway"}'}}
-        lab.scenario["monitor"]["error_rate"] = "5%"
-        yield lab
-    exporter.close()
+    async def __call__(self, visit: Visit) -> None:
+        """Answer as the prompt says; the provider before is left alone."""
+        reply, asked = await visit.forward(), visit.request.body
+        if b'"openai"' in reply.body:
+            if b'"refused"' in asked:
+                reply = Reply(429, b'{"error": "the provider has too many requests"}')
+            elif b'"late"' in asked:
+                reply = Reply(504, b"{}")
+            elif b'"odd"' in asked:
+                reply = Reply(200, reply.body.replace(b"read", b"nope"), reply.content_type)
+            elif b'"other"' in asked:
+                reply = Reply(200, reply.body.replace(b'"openai"', b'"ollama"'), reply.content_type)
+            elif b'"e"' in asked and self.is_slow:
+                self.is_slow = False
+                await asyncio.sleep(1.5)
+        await visit.reply(reply)
 
 
-def mon_2(ended: Run) -> dict[str, Any]:
-    [verdict] = [entry.body for entry in ended.record_entries(Kind.VERDICT) if entry.body["clause"] == "MON-2"]
-    return verdict
+def fallbacks(lab: Lab, share: float) -> Callable[[Any], Any]:
+    """Let the gateway list that share of openai's requests as fallbacks."""
+
+    def edit(body: Any) -> Any:
+        counted = lab.direct.get("/api/v1/providers/openai/metrics").json()["metrics"]["total_requests"]
+        return {**body, "recent_fallbacks": [{"id": number} for number in range(int(share * counted))]}
+
+    return edit
 
 
-@pytest.mark.parametrize(
-    ("judge", "code", "says"),
-    [
-        (["small", "large"], 10, "error rate of model large "),
-        (["small"], 0, "; worst model of 2: large, "),
-        (["other"], 10, "; no request of model other was seen, and the scenario judges it"),
-    ],
-    ids=["breaches", "is shown", "lacks data"],
+NEAR = (
+    r"; fallbacks ([\d.]+) % \(\d+ of \d+ requests of users\), limit ([\d.]+) %",
+    r"; answers that break an expectation ([\d.]+) % \(\d+ of \d+ of the suite's own\), limit ([\d.]+) %",
+    r"; answers by another provider or model ([\d.]+) % \(\d+ of \d+ of the suite's own\), limit ([\d.]+) %",
+    r"first_token P95 \d+ ms, limit 1200 ms: later ([\d.]+) % \(1 of \d+ of the suite's own answers, limit ([\d.]+) %",
+    r"rate_limited_share ([\d.]+) % \(\d+ of \d+ of users' requests, limit ([\d.]+) %",
+    r"rate_limited_share .* and ([\d.]+) % \(\d+ of \d+ of the suite's own requests, limit ([\d.]+) %\), timeout",
+    r"timeout_share ([\d.]+) % \(\d+ of \d+ of users' requests, limit ([\d.]+) %",
+    r"timeout_share .* and ([\d.]+) % \(\d+ of \d+ of the suite's own requests, limit ([\d.]+) %\), cost",
+    r"cost_per_1k ([\d.]+) US dollars for 1,000 requests \(limit ([\d.]+)\)",
 )
-def test_a_slice_by_model(sliced: Lab, judge: list[str], code: int, says: str) -> None:
-    sliced.scenario["monitor"]["slices"] = {"by": "model", "judge": judge}
-    ended = sliced.run()
-    assert ended.code == code, ended.out
-    assert says in mon_2(ended)["message"]
 
 
-def test_a_label_that_no_series_has_fails_before_the_change(sliced: Lab) -> None:
-    sliced.scenario["monitor"]["slices"] = {"by": "region"}
-    ended = sliced.run("-m", "precheck")
-    assert ended.code == 1, ended.out
-    assert "has the label region, by which monitor.slices divides" in ended.failed["PRE-2.5"]
+def test_all_signals_near_their_limits_keep_the_change_and_are_shown(lab: Lab) -> None:
+    """Each reading is at most its limit, and more than a third of it; the verdict says both, with their unit."""
+    lab.target["fallbacks_are_normal"] = True
+    lab.scenario["monitor"] |= {
+        "probes": [{"prompt": prompt, "expect": "read"} for prompt in PROMPTS],
+        "unexpected_share": NEARLY,
+        "fallback_share": NEARLY,
+        "baseline_requests": 12,
+        "signals": {
+            "first_token": "1200ms",
+            "rate_limited_share": NEARLY,
+            "timeout_share": {"limit": NEARLY},
+            "cost_per_1k": {"factor": "1.1x"},
+        },
+    }
+    lab.liar.rule("/metrics", edited(charged(0.01)))
+    lab.liar.rule(METRICS, edited(lambda body: coded(NEARLY_OF_ALL, "http_429", "timeout")(charged(0.01)(body))))
+    in_window(lab, ("/chat", Fates()), ("/governance/status", edited(fallbacks(lab, NEARLY_OF_ALL))))
+    ended = lab.run()
+    assert (ended.code, ended.word) == (0, "KEPT"), ended.out
+    assert lab.state().active == "openai:gpt-4o"
+    found = verdict(ended, "MON-5")
+    assert found["state"] == "holding"
+    for pattern in NEAR:
+        shown = re.search(pattern, found["message"])
+        assert shown, f"no {pattern} in: {found['message']}"
+        value, limit = map(float, shown.groups())
+        assert limit / 3 < value <= limit, shown[0]
+
+
+# Without data
+
+
+def test_answers_that_do_not_come_are_no_pass_of_what_is_seen_in_them(lab: Lab) -> None:
+    """Users are served, so that the suite's own failures breach nothing."""
+    lab.scenario["monitor"] |= {"window": "4s", "unexpected_share": "5%", "signals": {"first_token": "800ms"}}
+    in_window(lab, ("/chat", openai_answers(503, {})))
+    before = lab.state()
+    ended = lab.run()
+    assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
+    found = verdict(ended, "MON-5")
+    assert (found["state"], found["decided"]) == ("inconclusive", False)
+    lacking = "synthetic, signal first_token (no answer was a stream), unexpected_share (no answer was seen)"
+    assert found["message"].startswith(f"nothing unexpected, but not seen once: {lacking}")
+    assert lab.state() == before
+
+
+def test_requests_that_do_not_come_are_no_pass_of_their_shares(lab: Lab) -> None:
+    """The counters stand still from the change on, and the suite sends no request of its own."""
+    lab.scenario["monitor"] |= {"window": "4s", "probes": "off"}
+    lab.scenario["monitor"]["signals"] = {"rate_limited_share": "5%", "timeout_share": "5%", "cost_per_1k": 12}
+    still = {"metrics": lab.direct.get("/api/v1/providers/openai/metrics").json()["metrics"]}
+    lab.liar.rule(METRICS, edited(lambda body: {**body, **still}))
+    before = lab.state()
+    ended = lab.run()
+    assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
+    found = verdict(ended, "MON-5")
+    assert (found["state"], found["decided"]) == ("inconclusive", False)
+    for words in (
+        "signal rate_limited_share (no request was seen)",
+        "signal timeout_share (no request was seen)",
+        "signal cost_per_1k (fewer than 5 requests with a cost were counted)",
+    ):
+        assert words in found["message"]
+    assert verdict(ended, "MON-2")["state"] == "no data"
+    assert lab.state() == before

@@ -107,7 +107,8 @@ def at_half(ended: Run) -> dict[str, dict[str, object]]:
 
 
 def test_the_control_group_of_a_canary_comes_from_prometheus(canary: Lab) -> None:
-    """MON-2 names its error rate; the gateway's own metrics are not read."""
+    """MON-2 names its error rate, and compares it (`error_rate_rise`); the gateway's own metrics are not read."""
+    canary.scenario["monitor"]["error_rate_rise"] = "3x"
     canary.liar.rule("/providers/ollama/metrics", answer(500))
     ended = canary.run()
     assert (ended.code, ended.word) == (0, "KEPT"), ended.out
@@ -117,6 +118,9 @@ def test_the_control_group_of_a_canary_comes_from_prometheus(canary: Lab) -> Non
     found = at_half(ended)
     assert (found["MON-2"]["source"], found["MON-3"]["source"]) == ("users", "users")
     assert re.search(r"control group ollama: [\d.]+ % of \d+ requests", str(found["MON-2"]["message"]))
+    assert "has not risen to more than 3x (limit 0.00%, from the control group's 0.00%)" in str(
+        found["MON-2"]["message"]
+    )
 
 
 def test_a_canary_slower_than_prometheus_baseline_is_rolled_back(canary: Lab) -> None:

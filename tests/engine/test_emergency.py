@@ -20,9 +20,11 @@ from rollout.core.clock import SystemClock, format_utc
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
-from rollout.engine import emergency, emergency_order
+from rollout.core.wishes import Activate
+from rollout.engine import emergency_order
 from rollout.engine.recovery import in_flight, recover
 from rollout.gateway import manual_commands
+from rollout.gateway.drivers.selection import describe_calls
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, RolloutRecord
 from rollout.journal.replay import replay
@@ -435,7 +437,7 @@ def test_almost_nothing_is_imported_before_the_activation() -> None:
     code = "import sys; import rollout.cli.main, rollout.engine.emergency, yaml; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"pydantic", "sqlalchemy", "httpx", "rich", "starlette", "ssl", "rollout.journal.store"}
-    heavy |= {"rollout.config.load", "rollout.config.validators", "tomllib"}
+    heavy |= {"rollout.config.load", "rollout.core.schemas.validators", "tomllib"}
     assert not heavy & set(loaded) - {"ssl"}
 
 
@@ -454,7 +456,8 @@ def test_the_targets_own_call_is_sent(alarm: Alarm) -> None:
     parser.add_argument("--journal")
     parser.set_defaults(policy=None)
     order = emergency_order.read_order(parser.parse_args(args), {})
-    assert emergency.request_of(order) == (
+    (call,) = describe_calls(order.described, Activate(order.provider, order.model))
+    assert (call.path, call.body) == (
         "/api/v1/system/llm-servers/active",
         {"server_name": "vllm", "model": "gemma-3-4b-it"},
     )

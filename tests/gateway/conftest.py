@@ -5,7 +5,9 @@ import pytest
 from rollout.core.clock import SystemClock
 from rollout.core.redaction import Redactor
 from rollout.core.target import Target, Timeouts
+from rollout.core.wishes import Activate, SetLimit
 from rollout.gateway.client import Gateway
+from rollout.gateway.drivers.selection import describe_calls
 from tests.support.liar import Liar
 from tests.support.stub import Stub
 
@@ -128,14 +130,20 @@ READS = {
 }
 
 
+def bring_about(gateway, wish):
+    """Send the writes by which the driver of the gateway's target brings a wish about."""
+    for call in describe_calls(gateway._target, wish):
+        gateway.execute(call)
+
+
 def activate(gateway):
     with gateway.allow_writes("APP-1.2"):
-        return gateway.activate("openai", "gpt-4o")
+        bring_about(gateway, Activate("openai", "gpt-4o"))
 
 
 def set_limit(gateway):
     with gateway.allow_writes("APP-3.1"):
-        return gateway.set_limit("cost", "openai", {"soft_limit_usd": 200.0, "hard_limit_usd": 250.0})
+        bring_about(gateway, SetLimit("cost", "openai", {"soft_limit_usd": 200.0, "hard_limit_usd": 250.0}))
 
 
 CALLS = {

@@ -11,8 +11,9 @@ from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.errors import GatewayError, Interrupted, Refused, WriteNotAllowed
 from rollout.core.redaction import REDACTED, Redactor
 from rollout.core.target import OtherCall, Target, Timeouts
+from rollout.core.wishes import Activate
 from rollout.gateway.client import Gateway
-from tests.gateway.conftest import API, CALLS, METRICS, READS, activate
+from tests.gateway.conftest import API, CALLS, METRICS, READS, activate, bring_about
 from tests.support import liar as lies
 
 TOKEN = "s3cr3t-t0ken-value"
@@ -173,7 +174,7 @@ def test_a_target_without_a_url_is_refused(build):
 def test_a_providers_name_that_changes_the_path_sends_nothing(gateway, liar, name):
     assert "cannot be a provider's name" in str(failure(lambda gateway: gateway.status(name), gateway))
     with gateway.allow_writes("APP-1.2"):
-        failure(lambda gateway: gateway.activate(name, "gpt-4o"), gateway)
+        failure(lambda gateway: bring_about(gateway, Activate(name, "gpt-4o")), gateway)
     assert liar.requests == []
 
 
@@ -181,8 +182,10 @@ def test_a_providers_name_that_changes_the_path_sends_nothing(gateway, liar, nam
 
 
 def test_a_write_that_is_not_allowed_is_refused_and_names_the_remedy(gateway, liar):
-    with pytest.raises(WriteNotAllowed, match=r'with gateway\.allow_writes\("APP-1\.2"\)'):
-        gateway.activate("openai", "gpt-4o")
+    with pytest.raises(
+        WriteNotAllowed, match=r"POST \S+/openai/activate is a write.* `with gateway\.allow_writes\(STEP\)"
+    ):
+        bring_about(gateway, Activate("openai", "gpt-4o"))
     assert liar.requests == []
 
 
@@ -190,14 +193,14 @@ def test_writes_are_not_allowed_after_the_block_even_after_a_failure(gateway):
     with pytest.raises(ZeroDivisionError), gateway.allow_writes("APP-1.2"), gateway.allow_writes("APP-1.2"):
         raise ZeroDivisionError
     with pytest.raises(WriteNotAllowed):
-        gateway.activate("openai", "gpt-4o")
+        bring_about(gateway, Activate("openai", "gpt-4o"))
 
 
 def test_the_end_of_an_inner_block_does_not_end_the_outer(gateway):
     with gateway.allow_writes("RBK-2.1"):
         with gateway.allow_writes("APP-1.2"):
             pass
-        gateway.activate("openai", "gpt-4o")
+        bring_about(gateway, Activate("openai", "gpt-4o"))
 
 
 def test_writes_allowed_in_one_thread_are_not_allowed_in_others(gateway):
@@ -205,7 +208,7 @@ def test_writes_allowed_in_one_thread_are_not_allowed_in_others(gateway):
 
     def write():
         try:
-            gateway.activate("openai", "gpt-4o")
+            bring_about(gateway, Activate("openai", "gpt-4o"))
         except WriteNotAllowed as sealed:
             outcomes.append(sealed)
 
@@ -218,7 +221,7 @@ def test_writes_allowed_in_one_thread_are_not_allowed_in_others(gateway):
 
 def test_an_activation_without_a_model_is_not_sent(gateway, liar):
     with gateway.allow_writes("APP-1.2"), pytest.raises(GatewayError, match="no model is named"):
-        gateway.activate("openai", "")
+        bring_about(gateway, Activate("openai", ""))
     assert liar.requests == []
 
 
@@ -529,7 +532,7 @@ def test_an_uninterruptible_gateway_ignores_the_stop_and_allows_no_writes(build,
     stop.set("SIGTERM")
     uninterruptible = gateway.uninterruptible()
     with gateway.allow_writes("APP-1.2"), pytest.raises(WriteNotAllowed):
-        uninterruptible.activate("openai", "gpt-4o")
+        bring_about(uninterruptible, Activate("openai", "gpt-4o"))
     activate(uninterruptible)
     assert stub.active == ("openai", "gpt-4o")
     assert liar.connections == 1

@@ -5,7 +5,8 @@ import pytest
 from rollout.core.errors import GatewayError, Refused, WriteNotAllowed
 from rollout.core.redaction import REDACTED
 from rollout.core.target import OtherCall, Target, Timeouts
-from tests.gateway.conftest import API, TWO_SECONDS, set_limit
+from rollout.core.wishes import Activate, SetLimit
+from tests.gateway.conftest import API, TWO_SECONDS, bring_about, set_limit
 from tests.support import liar as lies
 
 SERVERS = f"{API}/system/llm-servers/active"
@@ -36,7 +37,7 @@ def other(build, liar):
 
 def activate(gateway, provider="ollama", model="gemma3:4b"):
     with gateway.allow_writes("APP-1.2"):
-        return gateway.activate(provider, model)
+        return bring_about(gateway, Activate(provider, model))
 
 
 def failure(work, error=GatewayError):
@@ -64,8 +65,8 @@ def test_every_other_provider_is_activated_as_documented(other, liar):
 
 def test_the_other_call_needs_allowed_writes_and_a_model_and_refuses_strange_names(build, liar):
     gateway = build(liar.url, target=Target("t", "sandbox", activate_with={"..": OtherCall("/x/{provider}", {})}))
-    with pytest.raises(WriteNotAllowed, match="activating ollama is a write"):
-        build(liar.url, target=TARGET).activate("ollama", "gemma3:4b")
+    with pytest.raises(WriteNotAllowed, match=r"POST \S+ is a write"):
+        bring_about(build(liar.url, target=TARGET), Activate("ollama", "gemma3:4b"))
     assert "no model is named" in str(failure(lambda: activate(build(liar.url, target=TARGET), model="")))
     assert "cannot be a provider's name" in str(failure(lambda: activate(gateway, "..")))
     assert liar.requests == []
@@ -152,8 +153,8 @@ def test_a_limit_is_set(gateway, liar):
 
 def test_the_kind_is_translated_and_a_reported_scope_is_sent_as_its_name(other, liar):
     with other.allow_writes("RBK-3.4"):
-        other.set_limit("cost", "provider:openai", {"hard_limit_usd": 5})
-        other.set_limit("rate", "global", {"max_requests_per_minute": 60})
+        bring_about(other, SetLimit("cost", "provider:openai", {"hard_limit_usd": 5}))
+        bring_about(other, SetLimit("rate", "global", {"max_requests_per_minute": 60}))
     assert [request.json for request in liar.requests] == [
         {"limit_type": "per_provider", "scope": "openai", "hard_limit_usd": 5},
         {"limit_type": "rate", "scope": "global", "max_requests_per_minute": 60},
@@ -161,17 +162,15 @@ def test_the_kind_is_translated_and_a_reported_scope_is_sent_as_its_name(other, 
 
 
 def test_a_limit_without_allowed_writes_is_refused_and_names_the_remedy(gateway, liar):
-    with pytest.raises(
-        WriteNotAllowed, match=r'setting the cost limits of openai is .* `with gateway\.allow_writes\("APP-3\.1"\)'
-    ):
-        gateway.set_limit("cost", "openai", {"hard_limit_usd": 5})
+    with pytest.raises(WriteNotAllowed, match=r"POST \S+/limits is a write.* `with gateway\.allow_writes\(STEP\)"):
+        bring_about(gateway, SetLimit("cost", "openai", {"hard_limit_usd": 5}))
     assert liar.requests == []
 
 
 @pytest.mark.parametrize(("kind", "values"), [("cost", {}), ("money", {"hard_limit_usd": 5})])
 def test_an_empty_limit_is_not_sent(gateway, liar, kind, values):
     with gateway.allow_writes("APP-3.1"):
-        problem = failure(lambda: gateway.set_limit(kind, "openai", values))
+        problem = failure(lambda: bring_about(gateway, SetLimit(kind, "openai", values)))
     assert "nothing to set: give limits, of a kind among cost, rate" in str(problem)
     assert liar.requests == []
 

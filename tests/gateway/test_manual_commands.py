@@ -9,25 +9,31 @@ from dataclasses import replace
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange, Scenario
 from rollout.core.target import OtherCall, Target
+from rollout.core.wishes import Activate
 from rollout.gateway import manual_commands
 
 TO = ProviderChange("ollama", "gemma3:4b")
 
 
+def _activation(target: Target) -> str:
+    (command,) = manual_commands.carry_out(target, Activate(TO.provider, TO.model))
+    return command
+
+
 def test_the_documented_call_and_the_token_by_its_name() -> None:
     target = Target(name="lab", environment="sandbox", url="https://gateway.example", token_env="LAB_TOKEN")
-    words = shlex.split(manual_commands.activation(target, TO))
+    words = shlex.split(_activation(target))
     assert "https://gateway.example/api/v1/providers/ollama/activate" in words
     assert json.loads(words[words.index("-d") + 1]) == {"model": "gemma3:4b"}
     assert words[-1] == "Authorization: Bearer $LAB_TOKEN"
-    assert manual_commands.activation(target, TO).endswith('"Authorization: Bearer $LAB_TOKEN"')
+    assert _activation(target).endswith('"Authorization: Bearer $LAB_TOKEN"')
 
 
 def test_the_targets_own_call_for_this_provider() -> None:
     """Deviation 13: the gateway refuses the documented call, so it is no manual command."""
     own = OtherCall("/switch/{provider}", {"server": "{provider}", "model": "{model}"})
     target = Target(name="lab", environment="sandbox", url="https://gateway.example", activate_with={"Ollama": own})
-    words = shlex.split(manual_commands.activation(target, TO))
+    words = shlex.split(_activation(target))
     assert "https://gateway.example/switch/ollama" in words
     assert json.loads(words[words.index("-d") + 1]) == {"server": "ollama", "model": "gemma3:4b"}
 

@@ -4,7 +4,8 @@ import pytest
 
 from rollout.core.errors import GatewayError, Refused, WriteNotAllowed
 from rollout.core.target import Routing, Target
-from tests.gateway.conftest import API, TWO_SECONDS
+from rollout.core.wishes import Split
+from tests.gateway.conftest import API, TWO_SECONDS, bring_about
 from tests.support import liar as lies
 
 WEIGHTS = f"{API}/routing/weights"
@@ -24,7 +25,7 @@ def splitting(build, liar):
 
 def put(gateway, shares):
     with gateway.allow_writes("CAN-2.1"):
-        gateway.set_weights(shares)
+        bring_about(gateway, Split(shares))
 
 
 def test_weights_are_read_as_fractions(splitting, liar):
@@ -47,8 +48,8 @@ def test_weights_are_set_by_the_targets_own_call(splitting, liar):
 
 
 def test_setting_weights_is_a_write_and_needs_allowed_writes(splitting, liar):
-    with pytest.raises(WriteNotAllowed, match="setting weights is a write"):
-        splitting().set_weights(TENTH)
+    with pytest.raises(WriteNotAllowed, match=r"PUT \S+ is a write"):
+        bring_about(splitting(), Split(TENTH))
     assert liar.requests == []
 
 

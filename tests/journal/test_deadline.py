@@ -306,6 +306,39 @@ def test_a_process_ends_though_a_thread_of_it_hangs_for_ever():
     assert (done.stdout, done.stderr) == ("gave up\n", "")
 
 
+STANDS_STILL = """
+import sys
+from rollout.core.errors import JournalError
+from rollout.journal.deadline import Deadline
+deadline = Deadline("here", 0.5, lambda thread: None)
+def work():
+    print("began", flush=True)
+    return sys.stdin.readline()
+try:
+    call = deadline.call if sys.argv[1] == "awaited" else lambda work: deadline.soon(work).result()
+    print(call(work), end="", flush=True)
+except JournalError:
+    print("gave up", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["awaited", "unawaited"])
+def test_a_process_that_stands_still_does_not_give_its_call_up(how: str):
+    """The deadline passes while nothing of the process runs; the journal answers as soon as it does."""
+    command = [sys.executable, "-c", STANDS_STILL, how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "began\n"
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(2)
+        child.send_signal(signal.SIGCONT)
+        time.sleep(0.2)
+        child.stdin.write("answered\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "answered\n"
+
+
 def test_the_price_of_a_call_is_far_below_a_millisecond(deadline):
     deadline.call(lambda: None)
     costs = [took_s(lambda: deadline.call(lambda: None)) for _ in range(1000)]

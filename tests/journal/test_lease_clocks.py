@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rollout.changes import provider
 from rollout.context import RolloutContext
 from rollout.core.errors import JournalError
 from rollout.journal.leases import LEASE_S, LeaseLost
@@ -74,11 +75,7 @@ def test_a_clock_that_jumps_stops_no_write(rollout: RolloutContext, hours: float
     for _ in range(4):
         rollout.clock.wait(LEASE_S)
         apply(rollout)
-        with (
-            rollout.journaled_write("RBK-2.1", "back", str(OLD), what=What.PROVIDER),
-            rollout.gateway.allow_writes("RBK-2.1"),
-        ):
-            rollout.gateway.activate(OLD.provider, OLD.model)
+        provider.activate(rollout, rollout.gateway, OLD, step="RBK-2.1", direction="back")
     assert len(live(rollout).writes) == 8
 
 

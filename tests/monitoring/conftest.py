@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from rollout.monitoring.sources.registry import gateway_sources
 from rollout.monitoring.triggers import TRIGGERS
+from rollout.monitoring.window import watch
 from tests.monitoring.servers import AlertmanagerServer, Exporter, PrometheusServer, missing
 from tests.support.deciding import Decide, judging
 
@@ -52,6 +55,17 @@ def scraped(exporter: Exporter, prometheus: PrometheusServer) -> Exporter:
     exporter.lines, exporter.fails = {}, False
     prometheus.until('up{job="exporter"} == 1')
     return exporter
+
+
+@pytest.fixture
+def polls_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window polls in its own thread, because threads and a simulated clock do not mix.
+
+    It asks the operator once a minute: each of these polls reads the journal, and the product has one a second.
+    """
+    monkeypatch.setattr("rollout.monitoring.bake.watch", partial(watch, start=lambda work: work()))
+    asking = partial(gateway_sources, operator_every_s=60.0)
+    monkeypatch.setattr("rollout.monitoring.sources.combined.gateway_sources", asking)
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ from rollout.monitoring.live_page import Heading
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window import watch
 from rollout.monitoring.window_outcome import IN_PROGRESS, Window
 from rollout.monitoring.window_result import WindowResult
 from rollout.monitoring.window_state import replay_samples, trigger_context
@@ -31,6 +28,8 @@ from tests.support.clocks import SimulatedClock
 from tests.support.deciding import HOLDS, Decide
 from tests.support.rollouts import rollout_in
 from tests.support.windows import BACKUP, BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
+
+pytestmark = pytest.mark.usefixtures("polls_in_place")
 
 HOUR_S = 3600.0
 
@@ -86,23 +85,9 @@ class Lab:
         return [dict(entry.body) for entry in self.rollout.journal.entries("r-1", Kind.SAMPLE)]
 
 
-@pytest.fixture(autouse=True)
-def _polls_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Threads and a simulated clock do not mix.
-    monkeypatch.setattr("rollout.monitoring.bake.watch", partial(watch, start=lambda work: work()))
-
-
 @pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder in memory: every sample waits for the disk, and a day has 26,000 of them."""
-    in_memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
-    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab(tmp_path, window_s=HOUR_S)
+def lab(in_memory: Path) -> Iterator[Lab]:
+    lab = Lab(in_memory, window_s=HOUR_S)
     with lab.rollout.journal:
         yield lab
 
@@ -119,11 +104,11 @@ def test_a_slice_leaves_the_rest_to_the_next_call(lab: Lab) -> None:
     assert not lab.rollout.journal.entries("r-1", Kind.VERDICT), "a window that is not over has no verdict"
 
 
-def test_what_is_judged_in_slices_is_what_is_judged_in_one_piece(tmp_path: Path) -> None:
+def test_what_is_judged_in_slices_is_what_is_judged_in_one_piece(in_memory: Path) -> None:
     """Only the additional poll at each slice's beginning differs: counters, spans and P95 are the window's."""
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "parts").mkdir()
-    in_one_piece, parts = Lab(tmp_path / "whole", window_s=HOUR_S), Lab(tmp_path / "parts", window_s=HOUR_S)
+    (in_memory / "whole").mkdir()
+    (in_memory / "parts").mkdir()
+    in_one_piece, parts = Lab(in_memory / "whole", window_s=HOUR_S), Lab(in_memory / "parts", window_s=HOUR_S)
     with in_one_piece.rollout.journal, parts.rollout.journal:
         in_one = in_one_piece.watch()
         slices = 1
@@ -171,10 +156,10 @@ def test_a_gap_that_cannot_be_watched_afterwards_is_no_data(lab: Lab) -> None:
     assert polled == {"status", "metrics", "alerts", "fallbacks", "synthetic", "way_back", "log", "operator"}
 
 
-def test_a_call_shorter_than_the_slowest_pace_comes_to_the_windows_end(tmp_path: Path, decide: Decide) -> None:
+def test_a_call_shorter_than_the_slowest_pace_comes_to_the_windows_end(in_memory: Path, decide: Decide) -> None:
     """`window: 20s`, `way_back_every: 10s`, `--for=8s`: the window's end does not move away with each call."""
     decide(lambda _: HOLDS)
-    lab = Lab(tmp_path, window_s=20.0, way_back_every_s=10.0, metrics_every_s=1.0, synthetic_every_s=1.0)
+    lab = Lab(in_memory, window_s=20.0, way_back_every_s=10.0, metrics_every_s=1.0, synthetic_every_s=1.0)
     with lab.rollout.journal:
         ends = []
         while not ends or ends[-1][1]:
@@ -235,8 +220,8 @@ def test_a_log_file_has_no_gap(lab: Lab) -> None:
     assert "not seen" not in lab.watch().verdicts[4].message
 
 
-def test_a_fallback_in_the_gap_counts_and_an_old_one_does_not(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, window_s=HOUR_S)
+def test_a_fallback_in_the_gap_counts_and_an_old_one_does_not(in_memory: Path) -> None:
+    lab = Lab(in_memory, window_s=HOUR_S)
     with lab.rollout.journal:
         lab.gateway.fallbacks = 4
         lab.rollout.append(Kind.COUNTERS, metrics=None, fallbacks=4)

@@ -317,6 +317,26 @@ def test_a_broken_expectation_at_the_very_end_is_still_confirmed() -> None:
     assert watched.breach.clause == "MON-5"
 
 
+def test_the_shares_of_the_suites_own_answers_are_shown_with_their_limits() -> None:
+    known = context(SHARES, fallbacks_before=2, fallbacks_are_normal=True)
+    found = verdict(history(*SEEN, *own(*[answered()] * 97, fallen_back(), unmet())), known)
+    assert found.state is State.HOLDING
+    unexpected = "; answers that break an expectation 1.0 % (1 of 99 of the suite's own), limit 2 %"
+    assert f"{unexpected}; answers by another provider or model 1.0 % (1 of 100 of the suite's own), limit 1 %" in (
+        found.message
+    )
+    assert "the suite's own" not in verdict(history(*SEEN, *own(answered()))).message
+
+
+def test_a_share_of_answers_without_an_answer_is_no_pass() -> None:
+    """A fallback's answer is not compared with the expectations."""
+    known = context(SHARES, fallbacks_before=2, fallbacks_are_normal=True)
+    seen = [one for one in SEEN if one.source != "synthetic"]
+    found = verdict(history(*seen, *own(fallen_back())), known)
+    assert (found.state, found.undecided) == (State.INCONCLUSIVE, True)
+    assert found.message.startswith("nothing unexpected, but not seen once: unexpected_share (no answer was seen)")
+
+
 def test_only_the_first_is_asked_for_again() -> None:
     first, failure = own(unmet(), failed())
     seen = history(first, failure)

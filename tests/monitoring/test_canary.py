@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,13 @@ from rollout.core.scenario import Canary, ProviderChange
 from rollout.gateway.responses import Completion, Connection
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
-from rollout.monitoring.sources.registry import gateway_sources
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window import watch
 from rollout.monitoring.window_outcome import IN_PROGRESS, Window
 from rollout.monitoring.window_result import WindowResult
 from rollout.reporting.html.story import _window
 from tests.support.canaries import NEW, OLD, TARGET, CanaryLab
+
+pytestmark = pytest.mark.usefixtures("polls_in_place")
 
 TENTH = {"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9}
 QUARTER = {"openai:gpt-4o": 0.25, "ollama:gemma3:4b": 0.75}
@@ -37,23 +35,9 @@ RISING = [f"PUT {TENTH}", f"PUT {QUARTER}", f"PUT {HALF}", f"POST {NEW}"]
 HOUR_S = 3600.0
 
 
-@pytest.fixture(autouse=True)
-def _polls_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Threads and a simulated clock do not mix.
-    monkeypatch.setattr("rollout.monitoring.bake.watch", partial(watch, start=lambda work: work()))
-
-
 @pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder in memory: every sample waits for the disk, and 32 hours have 50,000 of them."""
-    in_memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
-    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[CanaryLab]:
-    lab = CanaryLab(tmp_path)
+def lab(in_memory: Path) -> Iterator[CanaryLab]:
+    lab = CanaryLab(in_memory)
     with lab.rollout.journal:
         yield lab
 
@@ -68,23 +52,15 @@ def outcomes(watched: WindowResult) -> list[str]:
 
 
 HELD = ["held"] * 5
-# 32 hours at the default paces are 38,000 entries and 58,000 questions to the operator: a minute of the disk's time.
-PACES = {"metrics_every_s": 60.0, "alerts_every_s": 120.0, "way_back_every_s": 300.0}
+# 32 hours at the default paces are 38,000 entries: a minute of the processor's time.
+PACES = {"metrics_every_s": 120.0, "alerts_every_s": 240.0, "way_back_every_s": 300.0, "synthetic_every_s": 120.0}
 
 
-@pytest.fixture
-def _operator_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "rollout.monitoring.sources.combined.gateway_sources", partial(gateway_sources, operator_every_s=60.0)
-    )
-
-
-@pytest.mark.usefixtures("_operator_asked_less_often")
 @pytest.mark.parametrize("slice_s", [None, 5 * HOUR_S])
 def test_the_procedures_schedule_of_32_hours_passes_in_one_piece_and_in_slices(
-    tmp_path: Path, slice_s: float | None
+    in_memory: Path, slice_s: float | None
 ) -> None:
-    lab = CanaryLab(tmp_path, Canary(), **PACES)
+    lab = CanaryLab(in_memory, Canary(), **PACES)
     with lab.rollout.journal:
         calls = 1
         while (watched := lab.watch(slice_s)).left_s:
@@ -335,9 +311,9 @@ def test_a_runner_that_dies_between_two_stages_is_rolled_back_from_the_journal_a
 
 
 @pytest.fixture
-def asking(tmp_path: Path) -> Iterator[CanaryLab]:
+def asking(in_memory: Path) -> Iterator[CanaryLab]:
     """A gateway without a histogram, of which the suite asks often enough to judge each stage by its own requests."""
-    lab = CanaryLab(tmp_path, synthetic_every_s=1.5, synthetic_at_most=5000)
+    lab = CanaryLab(in_memory, synthetic_every_s=1.5, synthetic_at_most=5000)
     lab.gateway.has_histogram = False
     with lab.rollout.journal:
         yield lab
@@ -458,8 +434,8 @@ def test_a_provider_that_is_offline_is_not_even_tried(lab: CanaryLab) -> None:
     assert lab.gateway.writes == []
 
 
-def test_what_makes_no_canary_is_refused_before_the_first_write(tmp_path: Path) -> None:
-    lab = CanaryLab(tmp_path)
+def test_what_makes_no_canary_is_refused_before_the_first_write(in_memory: Path) -> None:
+    lab = CanaryLab(in_memory)
     with lab.rollout.journal:
         lab.gateway.shares = dict(TENTH)
         lab.back_up()
@@ -476,8 +452,8 @@ def test_what_makes_no_canary_is_refused_before_the_first_write(tmp_path: Path) 
         assert lab.gateway.writes == []
 
 
-def test_with_the_single_request_alone_the_last_window_is_the_stabilisation(tmp_path: Path) -> None:
-    lab = CanaryLab(tmp_path, Canary((), 900.0), target=replace(TARGET, routing=None))
+def test_with_the_single_request_alone_the_last_window_is_the_stabilisation(in_memory: Path) -> None:
+    lab = CanaryLab(in_memory, Canary((), 900.0), target=replace(TARGET, routing=None))
     with lab.rollout.journal:
         lab.try_one()
         lab.gateway.active = NEW  # apply has activated it

@@ -47,6 +47,9 @@ def test_a_rise_above_the_factor_breaches_although_the_share_is_within_the_limit
 def test_a_rise_within_the_factor_holds() -> None:
     found = judged(window(("metrics", 0.0025)), 3.0)
     assert (found.state, "rose" in found.message) == (State.HOLDING, False)
+    words = "; the share of users' requests that failed, 0.25%, has not risen to more than 3x (limit 0.6"
+    assert words in found.message
+    assert found.message.endswith("%, from the baseline's 0.10% (10 of 10000) with its uncertainty)")
 
 
 def test_without_the_key_a_clear_rise_within_the_limit_is_noted_and_holds() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, time, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from rollout.monitoring.extension import Extension, describe_plan, find_obstacle
 from rollout.monitoring.live_page import Heading
 from rollout.monitoring.live_view import Log
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window import watch
 from rollout.monitoring.window_result import WindowResult
 from rollout.reporting.timeline import describe_events
 from tests.support.canaries import CanaryLab
@@ -30,6 +27,8 @@ from tests.support.clocks import BEGINNING, SimulatedClock
 from tests.support.deciding import HOLDS, UNDECIDED, Decide
 from tests.support.rollouts import rollout_in
 from tests.support.windows import BACKUP, BASELINE, NEW, OLD, TARGET, FakeGateway
+
+pytestmark = pytest.mark.usefixtures("polls_in_place")
 
 MONDAY = frozenset({0})
 PACES: Mapping[str, Any] = dict.fromkeys(
@@ -40,20 +39,6 @@ GOES_ON = (
     "the window goes on: it is judged again at 11 min 40 s of the window, and ends at 20 min at the latest, because "
     "MON-2 is inconclusive: error rate 4.0 % cannot be told from the limit"
 )
-
-
-@pytest.fixture(autouse=True)
-def _polls_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Threads and a simulated clock do not mix.
-    monkeypatch.setattr("rollout.monitoring.bake.watch", partial(watch, start=lambda work: work()))
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder in memory: every sample waits for the disk."""
-    in_memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
-    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
-        yield Path(folder)
 
 
 class Lab:
@@ -90,11 +75,11 @@ class Lab:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
+def make(in_memory: Path) -> Iterator[Callable[..., Lab]]:
     made: list[Lab] = []
 
     def one(**parts: Any) -> Lab:
-        made.append(Lab(tmp_path, **parts))
+        made.append(Lab(in_memory, **parts))
         return made[-1]
 
     yield one
@@ -211,10 +196,10 @@ def test_the_plan_says_both_lengths_and_whether_the_window_may_go_on() -> None:
     )
 
 
-def test_a_canarys_stage_goes_on_before_the_share_rises(tmp_path: Path, decide: Decide) -> None:
+def test_a_canarys_stage_goes_on_before_the_share_rises(in_memory: Path, decide: Decide) -> None:
     """Each stage is a window of its own, with an extension of its own; those after it keep their length."""
     decide(lambda now_s: HOLDS if now_s > 600 else UNDECIDED)
-    lab = CanaryLab(tmp_path, **PACES)
+    lab = CanaryLab(in_memory, **PACES)
     with lab.rollout.journal:
         watched = lab.watch()
         assert [stage.outcome for stage in watched.stages] == ["held"] * 5
@@ -225,9 +210,9 @@ def test_a_canarys_stage_goes_on_before_the_share_rises(tmp_path: Path, decide: 
         assert lab.clock.monotonic() >= sum(body["window_s"] for body in began) + 100 * len(extended)
 
 
-def test_a_canarys_extension_leaves_the_change_window_to_the_stages_after_it(tmp_path: Path, decide: Decide) -> None:
+def test_a_canarys_extension_leaves_the_change_window_to_the_stages_after_it(in_memory: Path, decide: Decide) -> None:
     decide(lambda _: UNDECIDED)
-    lab = CanaryLab(tmp_path, **PACES)
+    lab = CanaryLab(in_memory, **PACES)
     later_s = lab.rollout.scenario.monitor.window_s
     with lab.rollout.journal:
         closes = (BEGINNING + timedelta(seconds=later_s + 300)).time()

@@ -9,8 +9,10 @@ import pytest
 from rollout.core.limits import Limits
 from rollout.core.policy import Policy
 from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share, SyntheticPower
+from rollout.core.signals import PromqlSignal, SignalLimit, Signals, Slices
 from rollout.monitoring.foreseen_power import ForeseenPower, UsersTraffic, foresee_power
 from rollout.monitoring.samples import Baseline
+from rollout.monitoring.signal_samples import SignalBaseline
 from rollout.monitoring.verdict import percentile
 
 NEW = ProviderChange("openai", "gpt-4o")
@@ -40,11 +42,14 @@ def foreseen(
     canary: Canary | None = None,
     baseline: Baseline | None = None,
     usd_per_1k_tokens: float | None = None,
+    counts_codes: bool = True,
     **monitor: object,
 ) -> ForeseenPower:
     planned = Monitor(**monitor)  # type: ignore[arg-type]
     scenario = Scenario("s", "s.yaml", "t", (NEW,), "alice", monitor=planned, canary=canary)
-    return foresee_power(scenario, Policy("p", alpha=alpha), traffic, baseline, usd_per_1k_tokens)
+    return foresee_power(
+        scenario, Policy("p", alpha=alpha), traffic, baseline, usd_per_1k_tokens, counts_codes=counts_codes
+    )
 
 
 def own_baseline(count: int) -> Baseline:
@@ -147,3 +152,54 @@ def test_an_absolute_limit_needs_no_baseline() -> None:
     found = foreseen(users(1.0), baseline=own_baseline(20), limits=Limits(p95_ms=2000.0))
     assert not any("baseline_requests" in line for line in found.lines)
     assert any(line.startswith("the suite's own, 30 requests: P95 2000 ms from ") for line in found.lines)
+
+
+ABSOLUTE = Signals(
+    first_token=SignalLimit(800.0),
+    rate_limited_share=SignalLimit(0.02),
+    cost_per_1k=SignalLimit(12.5),
+    promql=(PromqlSignal("sum(q)", "queue", limit=20.0), PromqlSignal("sum(r)", factor=2.0)),
+)
+SIGNALS_OF_A_SECOND = """\
+unexpected_share (MON-5): at most 10 % of the suite's own answers; the suite's own, 1,800 requests: 10 % from 15 %
+signal first_token (MON-5): P95 at most 800 ms; later answers of the suite's own, 1,800 requests: 5 % from 8.1 %
+signal rate_limited_share (MON-5): at most 2 % of the requests; users, 1,800 requests: twice 2 % cannot be seen; \
+the suite's own, 1,800 requests: 2 % from 4 %
+signal cost_per_1k (MON-5): at most 12.5 US dollars for 1,000 requests; 3 numbers in a row above it breach
+signal queue (MON-5): at most 20; 3 numbers in a row above it breach
+signal sum(r) (MON-5): at most 2 x that of the baseline; 3 numbers in a row above it breach
+error_rate_rise (MON-2): at most 3 x the share before the change
+slices by model (MON-2): at most 5 % each of small, large, with an alpha of its own each
+"""
+
+
+def test_signals_and_slices_are_named_with_their_units_and_what_their_requests_show() -> None:
+    found = foreseen(
+        users(1.0),
+        signals=ABSOLUTE,
+        slices=Slices("model", ("small", "large")),
+        limits=Limits(unexpected_share=0.1, error_rate_rise=3.0),
+        synthetic_every_s=1.0,
+    )
+    assert [line for line in found.lines if "(MON-" in line] == SIGNALS_OF_A_SECOND.splitlines()
+
+
+def test_a_factor_is_told_by_the_baseline() -> None:
+    signals = Signals(first_token=SignalLimit(factor=2.0), timeout_share=SignalLimit(factor=3.0))
+    before = [line for line in foreseen(users(1.0), signals=signals).lines if line.startswith("signal")]
+    waits = "the baseline tells what its requests can show (PRE-5.4)"
+    assert before == [
+        f"signal first_token (MON-5): P95 at most 2 x that of the baseline; {waits}",
+        f"signal timeout_share (MON-5): at most 3 x that of the baseline of the requests; {waits}",
+    ]
+    measured = SignalBaseline(requests=200, first_token_ms=LATENCIES, users_requests=1000, users_timed_out=10)
+    known = Baseline("ollama", signals=measured)
+    after = [line for line in foreseen(users(10.0), signals=signals, baseline=known).lines if line.startswith("signal")]
+    assert " ms with its uncertainty; later answers of the suite's own, 30 requests: " in after[0]
+    assert "; users, 18,000 requests: " in after[1]
+    only_own = foreseen(users(10.0), signals=signals, baseline=known, counts_codes=False).lines
+    assert not any("timeout_share" in line and "users" in line for line in only_own)
+
+
+def test_slices_that_none_is_judged_of_are_shown() -> None:
+    assert "slices by model (MON-2): shown, and none is judged" in foreseen(users(1.0), slices=Slices("model")).lines

@@ -78,6 +78,29 @@ def test_the_stage_of_a_canary_that_is_too_short_is_named(asked: Load) -> None:
     assert str(refused.value).startswith("scenario.yaml:3: strategy: 50% of the traffic for 30s has 3 polls")
 
 
+COST = "monitor: {signals: {cost_per_1k: 12}, window: %s, metrics_every: 1s, alerts_every: 1s}\n"
+TOO_FEW = "takes %s polls to be judged, and a window of %s has %s (metrics_every %s); lengthen it, or poll more often"
+
+
+def test_a_window_with_too_few_polls_of_a_number_is_refused_wherever_it_goes(asked: Load) -> None:
+    """A sandbox, whose windows are not refused for their length, is no exception."""
+    with pytest.raises(InvalidInput) as refused:
+        asked(COST % "3s", to="embedded")
+    words = "scenario.yaml:3: monitor.signals: the signal cost_per_1k "
+    assert str(refused.value) == words + TOO_FEW % (4, "3s", 3, "1s")
+    assert asked(COST % "4s", to="embedded")
+
+
+def test_the_shortest_stage_of_a_canary_has_the_polls_of_a_number(asked: Load) -> None:
+    stages = "strategy:\n  stages: [{share: 50%%, for: %s}, {share: 100%%, for: 10m}]\n"
+    numbers = "monitor: {signals: {cost_per_1k: 12}}\n"
+    with pytest.raises(InvalidInput) as refused:
+        asked(stages % "30s" + numbers, target=", routing: {}")
+    assert "signals: the signal cost_per_1k takes 4 polls to be judged, and 50% of the traffic for 30s has 3" in str(
+        refused.value
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

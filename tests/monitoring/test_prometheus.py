@@ -14,6 +14,7 @@ from rollout.core.clock import SystemClock
 from rollout.core.limits import Limits
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import Monitor, ProviderChange
+from rollout.core.signals import PromqlSignal
 from rollout.core.target import PrometheusSource, Tls
 from rollout.gateway.responses import Metrics
 from rollout.monitoring.sources.http_endpoint import Endpoint, SourceError
@@ -265,6 +266,27 @@ def test_a_server_that_is_gone_is_a_failed_poll(case: Case) -> None:
 def test_a_query_that_the_server_refuses_says_why(case: Case) -> None:
     with pytest.raises(SourceError, match=r"Prometheus at .*: has no such path \(404\); is sources.prometheus.url"):
         case.client(url=f"{case.server.url}/elsewhere").metrics(NEW)
+
+
+@pytest.mark.parametrize("query", ["3", "vector(3)", "sum(vector(3)) or vector(0)"])
+def test_an_expression_that_is_one_number_is_read(case: Case, query: str) -> None:
+    assert case.client().level(PromqlSignal(query, "queue", limit=1.0), NEW) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ('label_replace(vector(1), "a", "b", "", "") or vector(2)', "answers 2 series: .* aggregate them"),
+        ("no_such_series", "answers no series: no_such_series; correct it, or add `or vector.0.`"),
+        ('"text"', "answers a string"),
+        ('("text")', "refused .422: execution"),
+        ("vector(0) / vector(0)", "answers NaN"),
+        ("vector(1)[1m:10s]", "answers a range of samples"),
+    ],
+)
+def test_an_expression_that_is_no_number_is_a_failed_poll_that_says_why(case: Case, query: str, says: str) -> None:
+    with pytest.raises(SourceError, match=says):
+        case.client().level(PromqlSignal(query, "queue", limit=1.0), NEW)
 
 
 def test_a_later_call_goes_on_where_an_earlier_one_stopped(case: Case) -> None:

@@ -28,6 +28,7 @@ from tests.support.clocks import SimulatedClock
 from tests.support.windows import BASELINE, NEW, OLD, TARGET, FakeGateway, answered, context, history, metrics, sample
 
 LIMIT, FACTOR = SignalLimit, lambda factor: SignalLimit(factor=factor)
+NEAR = "P95 800 ms, limit 800 ms: later 0.0 % (0 of 120 of the suite's own answers, limit 5 %)"
 QUEUE = PromqlSignal("sum(queue)", "queue", limit=20.0)
 
 
@@ -80,7 +81,7 @@ def test_a_late_first_token_breaches_and_a_near_one_holds() -> None:
     assert [(one.source, one.samples) for one in found.breach] == [("synthetic", 12)]
     assert "later than 800 ms (signal first_token) (12 of 12), more than 5 %" in found.breach[0].text
     near = judged(first_tokens(*[800.0] * 120), by)
-    assert (near.breach, near.lacks, near.shown) == ((), "", "0.0 % (0 of 120 of synthetic, limit 5 %)")
+    assert (near.breach, near.lacks, near.shown) == ((), "", NEAR)
 
 
 def test_a_first_token_is_compared_with_a_multiple_of_the_baselines() -> None:
@@ -187,7 +188,9 @@ def charged(usd_per_1k: float, polls: int) -> list[Sample]:
 
 def test_a_cost_breaches_by_three_polls_in_a_row() -> None:
     by = known(cost_per_1k=LIMIT(10.0))
-    assert judged(history(*charged(11.0, 4)), by).breach[0].text.startswith("the signal cost_per_1k is 11, 3 times")
+    said = "the signal cost_per_1k is 11 US dollars for 1,000 requests, 3 times in a row above 10"
+    assert judged(history(*charged(11.0, 4)), by).breach[0].text == said
+    assert judged(history(*charged(9.5, 4)), by).shown == "9.5 US dollars for 1,000 requests (limit 10)"
     assert not judged(history(*charged(11.0, 3)), by).breach
     assert not judged(history(*charged(10.0, 9)), by).breach
     assert "fewer than 20 requests" in judged(history(*charged(11.0, 1)), by).lacks
@@ -206,14 +209,17 @@ def test_a_signal_decides_mon_5_and_one_without_data_is_no_pass() -> None:
     assert "not seen once: signal queue (it was not read once)" in without.message
     with_data = judge(history(*seen, *readings(21, 22, 3)), by, 60.0)[4]
     assert with_data.state is State.HOLDING
-    assert with_data.message.endswith("; signals: queue 3 of 20")
+    assert with_data.message.endswith("; signals: queue 3 (limit 20)")
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         ((1, 1), "the signal queue has 2 of the 3 values that it takes to judge it"),
-        ((1, 1, 1, 21, 22), "the signal queue is 22, above 20, and not yet 3 times in a row; signals: queue 22 of 20"),
+        (
+            (1, 1, 1, 21, 22),
+            "the signal queue is 22, above 20, and not yet 3 times in a row; signals: queue 22 (limit 20)",
+        ),
     ],
 )
 def test_a_number_that_is_not_judged_yet_is_no_pass(values: tuple[float, ...], words: str) -> None:

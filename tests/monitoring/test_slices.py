@@ -33,7 +33,9 @@ def test_the_worst_slice_is_shown_and_breaches_if_it_is_listed() -> None:
     seen = polled(small=0.0, medium=0.0, large=0.1)
     shown = judged(seen, "small")
     assert shown.state is State.HOLDING
-    assert shown.message.endswith("; worst model of 3: large, 10.0 % (590 of 5900)")
+    assert shown.message.endswith(
+        "; worst model of 3: large, 10.0 % (590 of 5900); judged at 5 %: small 0.0 % (0 of 5900)"
+    )
     found = judged(seen, "small", "large")
     assert (found.state, found.source) == (State.BREACHED, "users")
     assert found.message.startswith("error rate of model large 10.0 % (")

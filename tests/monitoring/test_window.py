@@ -638,6 +638,7 @@ def test_24_hours_pass_in_seconds_on_the_same_path() -> None:
 
 
 def test_a_provider_that_fails_after_23_hours_is_noticed_within_a_minute() -> None:
+    """At the default paces of the two sources that MON-2 reads: others are not needed to see it."""
     window, known, gateway = Window(), context(), FakeGateway()
     outage_s = 23 * 3600
 
@@ -648,8 +649,9 @@ def test_a_provider_that_fails_after_23_hours_is_noticed_within_a_minute() -> No
     sources = [
         replace(s, poll=counters) if s.name == SourceName.METRICS else s
         for s in healthy_sources(window, known, gateway)
+        if s.name in (SourceName.METRICS, SourceName.SYNTHETIC)
     ]
     watched = window.watch(sources, 86_400.0, known)
     assert watched.breach is not None
     assert watched.breach.clause == "MON-2"
-    assert watched.watched_s - outage_s <= 60
+    assert outage_s < watched.watched_s <= outage_s + 60

@@ -33,7 +33,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/gateway/client.py",
+        "rollout/gateway/drivers/documented_reads.py",
         "tests/gateway/test_client.py::test_a_named_path_that_is_not_there_is_an_error",
         rows=(
             (

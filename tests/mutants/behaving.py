@@ -80,6 +80,11 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What one more request decides is no pass.",
             ),
             (
+                "unexpected_share is not None and not aggregates.answers",
+                "unexpected_share is not None and aggregates.answers",
+                "A share of answers without an answer is no pass.",
+            ),
+            (
                 "return is_first and",
                 "return unconfirmed is not None and",
                 "A prompt is asked for again at once, and once.",
@@ -96,8 +101,8 @@ MUTANTS: tuple[Mutant, ...] = (
             ("    if values[-1] > highest:", "    if False:", "A number above its limit is no pass."),
             ("    if not values:", "    if False:", "A number that was not read is not judged."),
             (
-                'lacks = "" if stream.window.requests else "no answer was a stream"',
-                'lacks = ""',
+                "    if not stream.window.requests:",
+                "    if False:",
                 "Answers that are no streams have no time to a first token.",
             ),
             ("if context.counts_codes:", "if True:", "Prometheus counts no codes."),

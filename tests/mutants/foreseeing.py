@@ -64,6 +64,11 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A short window of the sandbox is not refused.",
             ),
             (
+                "if polls < fewest:",
+                "if polls < fewest - 1:",
+                "A window with too few polls of a number is refused.",
+            ),
+            (
                 "elif context.lasts_s / needed < fastest_s:",
                 "elif False:",
                 "A power that takes more requests than are sent is refused.",

@@ -104,8 +104,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/monitoring/test_power.py",
         rows=(
             (
-                "capped = min(CAP, step)",
-                "capped = step",
+                "capped = min(CAP, failures * bad + passed * good)",
+                "capped = failures * bad + passed * good",
                 "What a window can tell is limited by the cap of each poll.",
             ),
             (

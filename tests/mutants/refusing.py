@@ -9,6 +9,7 @@ INIT = "tests/cli/test_init.py"
 BOUNDED = f"{LOADING}::test_every_environment_but_the_sandbox_has_bounds_of_sanity"
 POLICIES = f"{LOADING}::test_bad_targets_and_policies_are_refused_in_the_words_of_their_snapshots"
 NESTED = f"{LOADING}::test_a_document_that_is_nested_thousands_deep_is_refused_before_it_is_built"
+KINDS = "tests/config/test_target_kinds.py"
 HARDLY = f"{LOADING}::test_a_file_that_is_hardly_yaml_is_refused_with_its_line"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -86,5 +87,39 @@ MUTANTS: tuple[Mutant, ...] = (
             ("for model in each.models[:1]:", 'for model in ("a",):', "A model that is not listed is no suggestion."),
             ("if not found.answers:", "if False:", "A gateway that does not answer is refused."),
         ),
+    ),
+    *of(
+        "rollout/gateway/drivers/registry.py",
+        "tests/gateway/drivers/test_registry.py",
+        rows=(
+            ("    if kind == DEFAULT_KIND:", "    if False:", "No package takes the default kind over."),
+            ("    if len(brought) > 1:", "    if False:", "Of two packages with one kind neither is chosen."),
+            ("    if name != kind:", "    if False:", "A driver is of the kind that its package says."),
+            ('model.model_config.get("extra") != "forbid"', "False", "No driver swallows a misspelt setting."),
+        ),
+    ),
+    *of(
+        "rollout/config/target_kinds.py",
+        KINDS,
+        rows=(
+            ("        if key in parsed.settings:", "        if False:", "No setting has two values."),
+            (
+                "    _refuse_foreign(name, kind, parsed, source)",
+                "    pass",
+                "A deviation is no setting of another kind.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/core/canonical_json.py",
+        KINDS,
+        rows=(
+            ("NOT_RECORDED not in field.metadata or", "True or", "What was approved before kinds is approved still."),
+        ),
+    ),
+    *of(
+        "rollout/engine/credentials.py",
+        KINDS,
+        rows=(("    if target.kind != DEFAULT_KIND:", "    if False:", "No API is tried on a gateway of another."),),
     ),
 )

@@ -20,6 +20,7 @@ from rollout.core.errors import GatewayError
 from rollout.core.histogram import Histogram
 from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share
 from rollout.core.target import Routing, Target
+from rollout.core.writes import HttpCall
 from rollout.gateway.responses import (
     Alert,
     Completion,
@@ -115,6 +116,14 @@ class Splitting:
             yield
         finally:
             self.open -= 1
+
+    def execute(self, call: HttpCall) -> None:
+        """Carry out a documented activation, or the weights of the embedded gateway's call."""
+        *_, provider, last = call.path.split("/")
+        if last == "activate":
+            self.activate(provider, call.body["model"])
+        else:
+            self.set_weights(call.body["weights"])
 
     def uninterruptible(self) -> Self:
         """Return the gateway: it is not interrupted."""

@@ -22,9 +22,9 @@ from _pytest.mark.expression import Expression
 
 from rollout.cli import main
 from rollout.cli.init.files import WHEEL
-from rollout.config.validators import InvalidValue, waivable
 from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.core.request import EMBEDDED
+from rollout.core.schemas.validators import InvalidValue, waivable
 from rollout.core.units import duration
 from rollout.sandbox.server import Options, Sandbox
 from tests.support.command_lines import CommandLine, commands_in

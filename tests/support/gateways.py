@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote
 
 from rollout.core.errors import GatewayError, Refused
+from rollout.core.writes import HttpCall
 from rollout.gateway.host.env_text import values
 from rollout.gateway.responses import (
     Alert,
@@ -208,6 +210,19 @@ class LiveGateway:
         return Completion("pong", model, provider, 3, 5.0)
 
     # What writes
+
+    def execute(self, call: HttpCall) -> None:
+        """Carry out a documented call: an activation, limits of a scope, or weights."""
+        body = dict(call.body)
+        match call.path.rsplit("/", 2)[1:]:
+            case [provider, "activate"]:
+                self.activate(unquote(provider), body["model"])
+            case [_, "limits"]:
+                self.set_limit(body.pop("limit_type"), body.pop("scope"), body)
+            case [*_, "weights"]:
+                self.set_weights(body["weights"])
+            case _:  # a target's own call for a provider
+                self.activate(body["server"], body["model"])
 
     @contextmanager
     def allow_writes(self, _step: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""``rollout doctor``: examine a gateway, reading only, and write a target file to start from."""
+"""``rollout doctor``: examine a gateway, reading only, and write a target file to start from, or list the kinds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import os
 
 from rollout.cli.doctor.examination import examine
 from rollout.cli.doctor.findings import describe_findings
+from rollout.cli.doctor.kinds import describe_kinds
 from rollout.cli.doctor.target_file import render_target_file, write_target_file
 from rollout.cli.progress import Progress
 from rollout.core.errors import ExitCode
 
 
 def run(args: argparse.Namespace) -> int:
-    """Examine the gateway, print the findings, and return 0 where it can be worked with, else 1.
+    """Examine the gateway, print the findings, and return 0 where it can be worked with, else 1; or list the kinds.
 
     Raises:
         RolloutError: the URL or the token's variable is none, or the target file cannot be written.
     """
+    if args.kinds:
+        print(describe_kinds())
+        return 0
     with Progress() as progress:
         found = examine(args.gateway, args.target, args.token_env, os.environ, announce=progress.step)
     print(describe_findings(found))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from rollout.config import validators
 from rollout.config.load import explain_unusable_token
 from rollout.config.scenarios import parse_activation
 from rollout.config.source import Source
@@ -16,6 +15,7 @@ from rollout.config.urls import base_url
 from rollout.core.errors import Problem
 from rollout.core.request import EMBEDDED
 from rollout.core.scenario import ProviderChange
+from rollout.core.schemas import validators
 
 GITHUB, GITLAB, NO_PIPELINE = "github", "gitlab", "none"
 PIPELINES = (GITHUB, GITLAB, NO_PIPELINE)

@@ -17,13 +17,13 @@ from rollout.cli.doctor.target_file import render_target
 from rollout.cli.init.answers import GITHUB, GITLAB, GITLAB_FILE, Answers
 from rollout.cli.init.rendering import render
 from rollout.cli.init.starting_point import StartingPoint
-from rollout.config import validators
 from rollout.config.config_files import display_path
 from rollout.config.json_schema_files import NAMES, schema_path
 from rollout.config.policies import SANDBOX
 from rollout.config.project import OWN_FILE, SQLITE, Project, find_project_file
 from rollout.config.source import Source
 from rollout.core.errors import Problem
+from rollout.core.schemas import validators
 
 FIRST_CHANGE = "first-change.yaml"
 WHEEL = f"vendor/rollout-{version('rollout')}-py3-none-any.whl"

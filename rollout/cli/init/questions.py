@@ -14,10 +14,10 @@ from rich.text import Text
 
 from rollout.cli.init.answers import GATEWAY, PIPELINES, Answers, token_variable, usual_pipeline
 from rollout.cli.init.starting_point import StartingPoint
-from rollout.config import validators
 from rollout.config.scenarios import parse_activation
 from rollout.config.urls import base_url
 from rollout.core.scenario import ProviderChange
+from rollout.core.schemas import validators
 from rollout.core.visible import beneath
 
 T = TypeVar("T")

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.cli.init.answers import Answers
-from rollout.config import validators
 from rollout.config.config_files import display_path, is_there
 from rollout.config.policies import SANDBOX, read_policies
 from rollout.config.project import Project
 from rollout.config.source import Source
 from rollout.config.targets import read_targets
-from rollout.config.validators import suggest
 from rollout.config.yaml_source import read_yaml
 from rollout.core.errors import InvalidInput, Problem
 from rollout.core.request import EMBEDDED
 from rollout.core.scenario import ProviderChange
+from rollout.core.schemas import validators
+from rollout.core.schemas.validators import suggest
 from rollout.core.target import Target
 from rollout.sandbox.providers import PROVIDERS
 

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from rollout.config import quantities
-from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.values import Text
+from rollout.core.schemas.base import CompleteSchema, Schema
+from rollout.core.schemas.values import Text
 
 LONGEST_FREEZE = timedelta(days=366)
 

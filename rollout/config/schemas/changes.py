@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from rollout.config import env_entries, quantities, validators
-from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config import env_entries, quantities
 from rollout.config.schemas.values import Flag, Startup
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import CompleteSchema, Schema
 
 Dollars = Annotated[float | None, BeforeValidator(quantities.dollars)]
 AMinute = Annotated[float | None, BeforeValidator(quantities.a_minute)]

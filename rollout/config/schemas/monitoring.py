@@ -7,10 +7,11 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, model_validator
 
 from rollout.config import probes as probe_rules
-from rollout.config import quantities, validators
-from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config import quantities
 from rollout.config.schemas.signals import SignalsSchema, SlicesSchema
 from rollout.config.schemas.values import Count, JudgedShare, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import CompleteSchema, Schema
 
 
 class ExpectSchema(Schema):

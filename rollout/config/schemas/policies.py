@@ -6,21 +6,12 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from rollout.config import quantities, validators
-from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.values import (
-    Channels,
-    Flag,
-    Kind,
-    OnNoData,
-    Regex,
-    Seconds,
-    Text,
-    Texts,
-    Variable,
-    Variables,
-)
+from rollout.config import quantities
+from rollout.config.schemas.values import Channels, Flag, Kind, OnNoData, Regex, Seconds, Texts
 from rollout.core.policy import BLOCK, EXCEPT_RESTART, EXECUTE, KEEP, WAIT, WARN
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import CompleteSchema, Schema
+from rollout.core.schemas.values import Text, Variable, Variables
 
 
 class StandardChangeSchema(CompleteSchema):

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from rollout.config import quantities, validators
-from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config import quantities
 from rollout.config.schemas.changes import CompleteActivationSchema
 from rollout.config.schemas.monitoring import MonitorSchema
-from rollout.config.schemas.values import Channels, Seconds, Text, Texts
+from rollout.config.schemas.values import Channels, Seconds, Texts
 from rollout.core.scenario import ChangeClass
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import CompleteSchema, Schema
+from rollout.core.schemas.values import Text
 
 
 class ImpactSchema(CompleteSchema):

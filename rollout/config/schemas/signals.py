@@ -6,9 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ConfigDict, model_validator
 
-from rollout.config import quantities, signal_values, validators
-from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config import quantities, signal_values
 from rollout.config.schemas.values import Texts
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import CompleteSchema, Schema
 
 Factor = Annotated[float | None, BeforeValidator(quantities.factor)]
 

@@ -6,9 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from rollout.config import validators
-from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.values import Counter, File, Url, Variable
+from rollout.config.schemas.values import Counter, File, Url
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import CompleteSchema, Schema
+from rollout.core.schemas.values import Variable
 
 
 class TlsSchema(Schema):

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, model_validator
 
-from rollout.config import env_entries, quantities, validators
-from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.calls import ActivationCallSchema, ChatCallSchema, PathsSchema, RoutingSchema
+from rollout.config import env_entries, quantities
 from rollout.config.schemas.change_windows import ChangeWindowSchema, FreezeSchema
 from rollout.config.schemas.changes import SafeProviderSchema
 from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.schemas.sources import SourcesSchema, TlsSchema
-from rollout.config.schemas.values import (
-    Channels,
-    Command,
-    Flag,
-    Milliseconds,
-    Pace,
-    Seconds,
-    Startup,
-    Text,
-    Url,
-    Variable,
-    Variables,
+from rollout.config.schemas.values import Channels, Command, Flag, Milliseconds, Pace, Seconds, Startup, Url
+from rollout.core.schemas import validators
+from rollout.core.schemas.base import CompleteSchema, Schema
+from rollout.core.schemas.deviations import (
+    ActivationCalls,
+    ChatCall,
+    DeviationsSchema,
+    LimitTypes,
+    Paths,
+    ReportedNames,
+    WeightRouting,
 )
+from rollout.core.schemas.values import Text, Variable, Variables
 
 
 class TimeoutsSchema(Schema):
@@ -83,20 +81,6 @@ class ProviderSchema(Schema):
         return self
 
 
-class LimitTypesSchema(Schema):
-    """The gateway's words for the two kinds of governance limits (docs/GATEWAY_API.md, 20).
-
-    Attributes:
-        cost: its word for a cost limit.
-        rate: its word for a rate limit.
-    """
-
-    example = "{cost: per_provider, rate: rate}"
-
-    cost: Annotated[str, BeforeValidator(validators.name)] = "cost"
-    rate: Annotated[str, BeforeValidator(validators.name)] = "rate"
-
-
 class TargetSchema(Schema):
     """One target of ``targets.yaml``.
 
@@ -105,6 +89,8 @@ class TargetSchema(Schema):
         embedded: whether it is the embedded gateway, which is started on demand and has no `url`.
         environment: the policy that rules here, a name in `policy.yaml`; `production` where it is left out.
         staging: the staging gateway (PRE-3): its base URL, or the name of another target.
+        kind: the kind of gateway, which names the driver that speaks to it; `rollout doctor --kinds` lists them.
+        settings: the settings of its kind; those of the documented API may stand directly in the target, too.
         safe: the provider and model that an emergency activates.
         env_file: the service's `.env` file, on this host; `none` states that it cannot be reached from here.
         log_file: the service's log, on this host; `none` states that it cannot be read from here.
@@ -117,11 +103,13 @@ class TargetSchema(Schema):
     url: Url = None
     embedded: Flag = None
     environment: Annotated[str | None, BeforeValidator(validators.name)] = None
+    kind: Annotated[str | None, BeforeValidator(validators.name)] = None
+    settings: Annotated[dict[str, Any] | None, BeforeValidator(validators.mapping(DeviationsSchema.example))] = None
     token_env: Variable = None
     user: Annotated[str | None, BeforeValidator(validators.header)] = None
     tls: Annotated[TlsSchema | None, BeforeValidator(validators.require)] = None
     timeouts: Annotated[TimeoutsSchema | None, BeforeValidator(validators.require)] = None
-    paths: Annotated[PathsSchema | None, BeforeValidator(validators.require)] = None
+    paths: Paths = None
     staging: Text = None
     staging_token_env: Variable = None
     safe: Annotated[SafeProviderSchema | None, BeforeValidator(validators.require)] = None
@@ -137,20 +125,14 @@ class TargetSchema(Schema):
         BeforeValidator(validators.mapping("ollama: {restart: true, startup: 60s}")),
     ] = None
     stale_for_s: Annotated[float | None, BeforeValidator(quantities.staleness)] = None
-    activate_with: Annotated[
-        dict[Annotated[str, BeforeValidator(validators.provider)], ActivationCallSchema] | None,
-        BeforeValidator(validators.mapping("ollama: {path: …, body: {…}}")),
-    ] = None
-    chat_with: Annotated[ChatCallSchema | None, BeforeValidator(validators.require)] = None
-    routing: Annotated[RoutingSchema | None, BeforeValidator(validators.require)] = None
-    limit_types: Annotated[LimitTypesSchema | None, BeforeValidator(validators.require)] = None
+    activate_with: ActivationCalls = None
+    chat_with: ChatCall = None
+    routing: WeightRouting = None
+    limit_types: LimitTypes = None
     activation_rewrites: Variables = None
     provider_key: Variable = None
     model_key: Variable = None
-    reported_as: Annotated[
-        dict[str, Annotated[str, BeforeValidator(validators.provider)]] | None,
-        BeforeValidator(validators.mapping("google: google-gemini")),
-    ] = None
+    reported_as: ReportedNames = None
     fallbacks_are_normal: Flag = None
     prove_way_back: Flag = None
     latency_bound_ms: Milliseconds = None

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from rollout.config import commands, quantities, urls, validators
+from rollout.config import quantities, urls
 from rollout.core.policy import KINDS
+from rollout.core.schemas import commands, validators
 
-Text = Annotated[str | None, BeforeValidator(validators.text)]
 Prose = Annotated[str | None, BeforeValidator(validators.prose)]
 Seconds = Annotated[float | None, BeforeValidator(quantities.seconds)]
 Startup = Annotated[float | None, BeforeValidator(quantities.startup)]
@@ -21,17 +21,11 @@ JudgedShare = Annotated[float | None, BeforeValidator(quantities.judged_share)]
 Count = Annotated[int | None, BeforeValidator(quantities.whole_number(1))]
 Flag = Annotated[bool | None, BeforeValidator(validators.flag)]
 Regex = Annotated[str | None, BeforeValidator(validators.pattern)]
-Variable = Annotated[str | None, BeforeValidator(validators.variable)]
 File = Annotated[Path | None, BeforeValidator(validators.file)]
 Url = Annotated[str | None, BeforeValidator(urls.base_url)]
-CallPath = Annotated[str | None, BeforeValidator(validators.path)]
-ProviderPath = Annotated[str | None, BeforeValidator(validators.provider_path)]
 Texts = Annotated[list[Annotated[str, BeforeValidator(validators.text)]] | None, BeforeValidator(validators.items)]
 Channels = Annotated[
     list[Annotated[str, BeforeValidator(validators.channel)]] | None, BeforeValidator(validators.items)
-]
-Variables = Annotated[
-    list[Annotated[str, BeforeValidator(validators.variable)]] | None, BeforeValidator(validators.items)
 ]
 Command = Annotated[list[str] | None, BeforeValidator(commands.command)]
 Kind = Annotated[str, BeforeValidator(validators.choice(*KINDS))]

@@ -16,6 +16,7 @@ from rollout.core.clock import NEVER, SLICE_S, Clock, StopFlag
 from rollout.core.errors import Interrupted, RolloutError
 from rollout.core.target import Service
 from rollout.core.visible import on_one_line
+from rollout.core.writes import Command
 
 TAIL_CHARACTERS = 4096
 _TAIL_BYTES = 16 * TAIL_CHARACTERS
@@ -66,12 +67,14 @@ class _Terms:
         clock: measures the timeout and the duration.
         stop: ends it at once.
         redact: takes secrets out of command and output.
+        setting: what the operator corrects where it is not the command to run.
     """
 
     timeout_s: float
     clock: Clock
     stop: StopFlag
     redact: Callable[[str], str]
+    setting: str = "the target's service"
 
 
 def restart(service: Service, *, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]) -> tuple[Ran, Ran]:
@@ -91,9 +94,29 @@ def restart(service: Service, *, clock: Clock, stop: StopFlag = NEVER, redact: C
     try:
         stopped = _ran(service.stop, terms)
     except ServiceError:
-        _judged(_ran(service.start, terms))
+        _judged(_ran(service.start, terms), terms.setting)
         raise
-    return stopped, _judged(_ran(service.start, terms))
+    return stopped, _judged(_ran(service.start, terms), terms.setting)
+
+
+def run_command(
+    command: Command, *, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str], setting: str
+) -> Ran:
+    """Run a command that a driver describes, and return what it printed.
+
+    Args:
+        command: its arguments and its deadline.
+        clock: times it.
+        stop: ends it at once.
+        redact: takes secrets out of its arguments and its output.
+        setting: where the command stands, for messages: ``the target's reload``; its deadline is the `timeout` there.
+
+    Raises:
+        ServiceError: it cannot be started, did not end in time, or its exit code is not 0.
+        Interrupted: `stop` was set.
+    """
+    terms = _Terms(command.timeout_s, clock, stop, redact, setting)
+    return _judged(_ran(command.arguments, terms), setting)
 
 
 def exchange(
@@ -116,7 +139,7 @@ def exchange(
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         source.write(content)
         source.seek(0)
-        _judged(_run(command, (source, output, errors), terms))
+        _judged(_run(command, (source, output, errors), terms), terms.setting)
         output.seek(0)
         return output.read()
 
@@ -127,13 +150,13 @@ def _ran(command: Sequence[str], terms: _Terms) -> Ran:
         return _run(command, (subprocess.DEVNULL, output, output), terms)
 
 
-def _judged(ran: Ran) -> Ran:
+def _judged(ran: Ran, setting: str) -> Ran:
     if ran.exit_code == 0:
         return ran
     how = f"exit code {ran.exit_code}" if ran.exit_code > 0 else f"ended by signal {-ran.exit_code}"
     raise ServiceError(
-        f"{_named(ran.command)}: {how} after {ran.took_s:.1f} s{_output_end(ran)}; try it by hand, and correct the "
-        "target's service if it is not the command you mean",
+        f"{_named(ran.command)}: {how} after {ran.took_s:.1f} s{_output_end(ran)}; try it by hand, and correct "
+        f"{setting} if it is not the command you mean",
         ran,
     )
 
@@ -145,7 +168,7 @@ def _run(command: Sequence[str], streams: _Streams, terms: _Terms) -> Ran:
     if stop:
         raise Interrupted(f"{name}: not run, {stop.reason}")
     began = clock.monotonic()
-    child = _started(command, name, streams)
+    child = _started(command, name, streams, terms.setting)
     in_time = False
     try:
         in_time = _ended_by(child, began + terms.timeout_s, clock, stop)
@@ -160,14 +183,14 @@ def _run(command: Sequence[str], streams: _Streams, terms: _Terms) -> Ran:
         outcome = "cannot be killed" if code is None else "was killed"
         raise ServiceError(
             f"{name}: did not end within {terms.timeout_s:g} s, and {outcome}{_output_end(ran)}; does it "
-            "stay in the foreground, or ask for a password? Otherwise raise the target's service.timeout",
+            f"stay in the foreground, or ask for a password? Otherwise raise {terms.setting}.timeout",
             ran,
         )
     return ran
 
 
-def _started(command: Sequence[str], name: str, streams: _Streams) -> subprocess.Popen[bytes]:
-    remedy = "correct the target's service"
+def _started(command: Sequence[str], name: str, streams: _Streams, setting: str) -> subprocess.Popen[bytes]:
+    remedy = f"correct {setting}"
     if not command:
         raise ServiceError(f"there is no command to run; {remedy}")
     source, output, errors = streams

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
-import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +11,7 @@ from rollout.core.errors import Interrupted
 from rollout.core.target import Target
 from rollout.gateway.host.commands import ServiceError, exchange
 from rollout.gateway.host.env_text import EnvFileError
+from rollout.gateway.host.replacement import NoRegularFile, replace_file
 
 
 class EnvFile:
@@ -110,45 +107,12 @@ class EnvFile:
 
 def _replace(path: Path, content: bytes) -> None:
     try:
-        actual = path.resolve()
-        before = actual.stat() if actual.exists() else None
-        if before is not None and not stat.S_ISREG(before.st_mode):
-            raise EnvFileError(f"{path}: it is no regular file; correct the target's env_file")
-        _replace_atomically(actual, content, before)
+        replace_file(path, content)
+    except NoRegularFile:
+        raise EnvFileError(f"{path}: it is no regular file; correct the target's env_file") from None
     except (OSError, RuntimeError) as problem:  # a loop of symbolic links is a RuntimeError before Python 3.13
         why = getattr(problem, "strerror", None) or str(problem)
         raise EnvFileError(f"{path}: the .env file cannot be written ({why}); {_remedy(problem)}") from None
-
-
-def _replace_atomically(actual: Path, content: bytes, before: os.stat_result | None) -> None:
-    """Atomically replace the file, keeping owner, mode and extended attributes."""
-    handle, name = tempfile.mkstemp(dir=actual.parent, prefix=f".{actual.name}.")
-    scratch = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            if before is not None:
-                _copy_attributes(file.fileno(), actual, scratch, before)
-            os.fsync(file.fileno())
-        scratch.replace(actual)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-    folder = os.open(actual.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _copy_attributes(handle: int, actual: Path, scratch: Path, before: os.stat_result) -> None:
-    now = os.fstat(handle)
-    # The owner first: in the other order the previous mode would let the wrong owner read the content.
-    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
-        os.fchown(handle, before.st_uid, before.st_gid)
-    shutil.copystat(actual, scratch)
-    os.utime(scratch)
 
 
 def _remedy(problem: Exception) -> str:

@@ -13,7 +13,8 @@ from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.errors import Interrupted
 from rollout.core.redaction import REDACTED, Redactor
 from rollout.core.target import Service
-from rollout.gateway.host.commands import ServiceError, exchange, restart
+from rollout.core.writes import Command
+from rollout.gateway.host.commands import ServiceError, exchange, restart, run_command
 
 TOKEN = "s3cr3t-t0ken-value"
 
@@ -242,3 +243,34 @@ def test_the_incomplete_beginning_of_a_cut_output_is_not_kept(terms):
     terms["redact"] = Redactor([secret]).text
     ran = run(python(f"print('{secret} ' * 1000)"), timeout_s=5, **terms)
     assert set(ran.output.split()) == {REDACTED}
+
+
+# A driver's command
+
+
+def test_a_drivers_command_returns_what_it_printed(terms):
+    ran = run_command(Command(python(f"print('done {TOKEN}')"), 5), setting="the target's reload", **terms)
+    assert (ran.exit_code, ran.output) == (0, f"done {REDACTED}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "timeout_s", "says"),
+    [
+        (("false",), 5, "s; try it by hand, and correct the target's reload if it is not the command you mean"),
+        (("sleep", "60"), 0.1, "sleep 60: did not end within 0.1 s, and was killed"),
+        (("sleep", "60"), 0.1, "Otherwise raise the target's reload.timeout"),
+        (("no-such-command",), 5, "there is no such command on this host; correct the target's reload"),
+        ((), 5, "there is no command to run; correct the target's reload"),
+    ],
+)
+def test_a_drivers_command_that_fails_names_its_own_setting(terms, arguments, timeout_s, says):
+    with pytest.raises(ServiceError) as caught:
+        run_command(Command(arguments, timeout_s), setting="the target's reload", **terms)
+    assert says in str(caught.value)
+
+
+def test_a_stop_prevents_a_drivers_command(terms):
+    stop = StopFlag()
+    stop.set("ctrl-c")
+    with pytest.raises(Interrupted, match="true: not run, ctrl-c"):
+        run_command(Command(("true",), 5), setting="the target's reload", stop=stop, **terms)

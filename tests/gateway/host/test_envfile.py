@@ -11,7 +11,7 @@ from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.errors import Interrupted
 from rollout.core.redaction import Redactor
 from rollout.core.target import Service, Target
-from rollout.gateway.host import env_file
+from rollout.gateway.host import env_file, replacement
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import EnvFileError
 
@@ -79,8 +79,8 @@ def test_an_owner_that_cannot_be_kept_leaves_the_file_as_it_was(path, monkeypatc
 
     before = path.stat()
     real = os.fstat
-    monkeypatch.setattr(env_file.os, "fchown", refuse)
-    monkeypatch.setattr(env_file.os, "fstat", lambda fd: os.stat_result((*real(fd)[:4], 99, *real(fd)[5:])))
+    monkeypatch.setattr(replacement.os, "fchown", refuse)
+    monkeypatch.setattr(replacement.os, "fstat", lambda fd: os.stat_result((*real(fd)[:4], 99, *real(fd)[5:])))
     failure(lambda: build(path).write(CONTENT), "run as its owner, or set the target's service.read and service.write")
     assert (path.read_bytes(), path.stat().st_ino) == (b"A=0\n", before.st_ino)
 
@@ -124,7 +124,7 @@ def test_a_write_that_fails_midway_leaves_the_old_file_and_nothing_beside(folder
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(env_file.os, failing, fail)
+    monkeypatch.setattr(replacement.os, failing, fail)
     failure(lambda: build(path).write(CONTENT), "cannot be written (No space left on device); nothing was changed")
     assert path.read_bytes() == b"A=0\n"
     assert [each.name for each in folder.iterdir()] == [".env"]

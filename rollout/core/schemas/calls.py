@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rollout.config import commands, validators
-from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.values import CallPath, ProviderPath, Text
+from rollout.core.schemas import commands, validators
+from rollout.core.schemas.base import CompleteSchema, Schema
+from rollout.core.schemas.values import CallPath, ProviderPath, Text
 
 
 class PathsSchema(Schema):

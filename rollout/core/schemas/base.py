@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from rollout.config import validators
+from rollout.core.schemas import validators
 
 T = TypeVar("T")
 

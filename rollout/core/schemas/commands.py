@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from rollout.config import validators
-from rollout.config.validators import PLACEHOLDER, InvalidValue, require, text
+from rollout.core.schemas import validators
+from rollout.core.schemas.validators import PLACEHOLDER, InvalidValue, require, text
 from rollout.core.units import shown
 
 _AS_A_LIST = "write it as a list: [make, api-stop]"

@@ -1,0 +1,124 @@
+"""Executes the writes that a driver describes: announced in the journal, fenced, sent, and their outcome recorded.
+
+A change states what it wants; the driver of the target's kind says by which writes that comes about. Only here are
+they sent, so every write is journalled before it leaves (safety rule 2), under the fencing token (rule 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import sha256
+from rollout.core.clock import NEVER, Clock, StopFlag
+from rollout.core.errors import RolloutError
+from rollout.core.wishes import Wish
+from rollout.core.writes import Command, FileEdit, HttpCall, Restart, Signal
+from rollout.gateway.client import Gateway
+from rollout.gateway.drivers.selection import describe_writes
+from rollout.gateway.host import env_text
+from rollout.gateway.host.commands import run_command
+from rollout.gateway.host.env_file import EnvFile
+from rollout.gateway.host.settings_file import apply_file_edit
+from rollout.gateway.host.signals import send_signal
+from rollout.journal.record import What
+
+
+def send(
+    rollout: RolloutContext, gateway: Gateway, wish: Wish, *, step: str, direction: str, to: str, what: What
+) -> None:
+    """Announce the writes that bring `wish` about as one, and carry them out.
+
+    A wish that the driver cannot describe is not announced. A restart that it may take is not carried out here: reads
+    show whether it is needed.
+
+    Args:
+        rollout: the rollout that writes.
+        gateway: its gateway.
+        wish: what is wanted.
+        step: the clause that writes.
+        direction: ``forward``, ``proof`` or ``back``.
+        to: what is set, as the journal names it.
+        what: what is changed.
+
+    Raises:
+        JournalError: the intent is not on disk; nothing was sent.
+        GatewayError: it cannot be described, was refused, or it is unknown what happened.
+        RolloutError: a write on this host failed, or the environment variable of a secret is not set.
+    """
+    stop = NEVER if direction == "back" else rollout.stop
+    writes = [write for write in describe_writes(rollout.target, wish) if not isinstance(write, Restart)]
+    secrets = resolve_secrets(
+        rollout, {key: name for write in writes if isinstance(write, FileEdit) for key, name in write.secrets.items()}
+    )
+    with rollout.journaled_write(step, direction, to, what=what), gateway.allow_writes(step):
+        for write in writes:
+            carry_out(write, gateway, secrets, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
+
+
+def carry_out(
+    write: HttpCall | FileEdit | Signal | Command,
+    gateway: Gateway,
+    secrets: Mapping[str, str],
+    *,
+    clock: Clock,
+    stop: StopFlag,
+    redact: Callable[[str], str],
+) -> None:
+    """Carry out one write, which is announced already.
+
+    Args:
+        write: the write.
+        gateway: where a call goes; it allows writes.
+        secrets: key -> the value of each secret of a file's edit.
+        clock: times a command.
+        stop: ends a command, and prevents an edit and a signal.
+        redact: takes secrets out of a command's output.
+
+    Raises:
+        GatewayError: the call failed.
+        SettingsError: the file cannot be edited.
+        ServiceError: the signal or the command failed.
+    """
+    match write:
+        case HttpCall():
+            gateway.execute(write)
+        case FileEdit():
+            apply_file_edit(write, secrets={key: secrets[key] for key in write.secrets}, stop=stop)
+        case Signal():
+            send_signal(write, stop=stop)
+        case Command():
+            run_command(write, clock=clock, stop=stop, redact=redact, setting="the driver's settings")
+        case _:
+            assert_never(write)
+
+
+def edit_env(rollout: RolloutContext, file: EnvFile, edit: FileEdit, *, step: str, direction: str, to: str) -> None:
+    """Announce an edit of the service's `.env` file with the digest of the result, and make it.
+
+    Raises:
+        JournalError: the intent is not on disk; nothing was written.
+        EnvFileError: the file cannot be read or written.
+        RolloutError: the environment variable of a secret is not set.
+    """
+    wanted = env_text.edit(file.read(), {**edit.values, **resolve_secrets(rollout, edit.secrets)}, edit.remove)
+    with rollout.journaled_write(step, direction, to, what=What.ENVIRONMENT, digest=sha256(wanted)):
+        file.write(wanted)
+
+
+def resolve_secrets(rollout: RolloutContext, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return key -> value for keys that name an environment variable; the redactor learns each value.
+
+    Raises:
+        RolloutError: a variable is not set.
+    """
+    return {key: _secret(rollout, name) for key, name in secrets.items()}
+
+
+def _secret(rollout: RolloutContext, name: str) -> str:
+    value = rollout.env.get(name)
+    if not value:
+        raise RolloutError(f"the environment variable {name} is not set; it holds a new value of the .env file")
+    rollout.redactor.add(value)
+    return value

@@ -1,0 +1,48 @@
+"""The driver of a target."""
+
+from __future__ import annotations
+
+from rollout.core.scenario import ProviderChange
+from rollout.core.target import Target
+from rollout.core.wishes import Activate, Wish
+from rollout.core.writes import HttpCall, Restart, Write
+from rollout.gateway.drivers.documented import Documented
+from rollout.gateway.drivers.protocol import Driver
+
+
+def driver_of(target: Target) -> Driver:
+    """Return the driver of the target's kind; nothing is read.
+
+    Raises:
+        UnusableKind: no installed package brings the kind, or its driver cannot be used.
+    """
+    if target.kind == Documented.kind:
+        return Documented(target)
+    # Reading entry points takes time that the default kind, and an emergency, do without.
+    from rollout.gateway.drivers.registry import load_driver  # noqa: PLC0415
+
+    return load_driver(target.kind)(target)
+
+
+def describe_writes(target: Target, wish: Wish) -> tuple[Write, ...]:
+    """Return the writes that bring `wish` about on the target's gateway, in order.
+
+    Raises:
+        GatewayError: the gateway cannot be asked for it; nothing is sent.
+    """
+    return driver_of(target).writes(wish)
+
+
+def describe_calls(target: Target, wish: Wish) -> tuple[HttpCall, ...]:
+    """Return the requests among the writes that bring `wish` about. Raises GatewayError as `describe_writes`."""
+    return tuple(write for write in describe_writes(target, wish) if isinstance(write, HttpCall))
+
+
+def takes_restart(target: Target, to: ProviderChange) -> bool:
+    """Return whether an activation of `to` takes effect only after a restart of the service (deviation 7).
+
+    Raises:
+        GatewayError: the gateway cannot be asked for it.
+    """
+    writes = describe_writes(target, Activate(to.provider, to.model, to.restart))
+    return any(isinstance(write, Restart) for write in writes)

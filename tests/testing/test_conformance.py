@@ -1,0 +1,102 @@
+"""The conformance kit passes for our driver and for the page's, and a defective driver fails the test that says why."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.forks import ROOT
+
+PAGE = (ROOT / "docs" / "WRITE-A-DRIVER.md").read_text(encoding="utf-8")
+_BLOCK = re.compile(r"```(?:python|toml)\n# (\S+)\n(.*?)```", re.DOTALL)
+BLOCKS: Mapping[str, str] = dict(_BLOCK.findall(PAGE))
+
+
+def install(folder: Path, *defects: tuple[str, str]) -> None:
+    """Install the page's package in a folder, its driver with the given fragments replaced."""
+    driver = BLOCKS["toy_driver.py"]
+    for sound, defective in defects:
+        assert driver.count(sound) == 1, sound
+        driver = driver.replace(sound, defective)
+    (folder / "toy_driver.py").write_text(driver, encoding="utf-8")
+    (folder / "toy_subject.py").write_text(BLOCKS["toy_subject.py"], encoding="utf-8")
+    about = folder / "toy_driver-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-driver\nVersion: 1.0\n", encoding="utf-8")
+    groups = re.sub(r'\[project\.entry-points\."(.*?)"\]', r"[\1]", BLOCKS["pyproject.toml"]).replace('"', "")
+    (about / "entry_points.txt").write_text(groups, encoding="utf-8")
+
+
+def run_kit(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run the kit in a folder of its own, with what is installed there."""
+    command = [sys.executable, "-m", "pytest", "--pyargs", "rollout.testing.conformance", "-q", "-rfs", *args]
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        [*command, "-p", "no:cacheprovider"], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_documented_driver_passes(tmp_path: Path):
+    ran = run_kit(tmp_path, "--driver=documented")
+    assert ran.returncode == 0, ran.stdout
+    assert "lacks nothing that is read" in ran.stdout
+    assert re.search(r"\d{2} passed, 1 skipped", ran.stdout), ran.stdout
+
+
+def test_the_driver_of_the_page_passes(tmp_path: Path):
+    install(tmp_path)
+    ran = run_kit(tmp_path, "--driver=toy")
+    assert ran.returncode == 0, ran.stdout
+    assert "no weights: the toy gateway has no weights" in ran.stdout
+
+
+DEFECTS = {
+    "test_a_read_of_what_is_lacking_is_refused": (
+        "class ToyReads(LackingReads):",
+        "class ToyReads(LackingReads):\n    def alerts(self, severity):\n        return ()\n",
+    ),
+    "test_an_activation_without_a_model_is_not_described": (
+        "if not isinstance(wish, Activate) or not wish.model:",
+        "if not isinstance(wish, Activate):",
+    ),
+    "test_an_activation_takes_effect_is_read_back_and_undone": (
+        'body = {"provider": wish.provider, "model": wish.model}',
+        'body = {"provider": "ollama", "model": "gemma3"}',
+    ),
+    "test_it_answers_for_every_capability": ("for each in Capability}", "for each in HAS}"),
+    "test_garbage_is_an_error": (
+        "lambda got: read_shape(got, Active)",
+        "lambda got: Active(provider='ollama', model='gemma3')",
+    ),
+}
+"""Test -> a fragment of the page's driver, and the defect in its place that this test finds."""
+
+
+@pytest.mark.parametrize(("failing", "defect"), DEFECTS.items(), ids=DEFECTS)
+def test_a_defective_driver_fails(tmp_path: Path, failing: str, defect: tuple[str, str]):
+    install(tmp_path, defect)
+    ran = run_kit(tmp_path, "--driver=toy", "-x", "-k", failing)
+    assert ran.returncode == 1, ran.stdout
+    assert f"::{failing}" in ran.stdout
+
+
+def test_a_kind_without_a_subject_is_refused(tmp_path: Path):
+    install(tmp_path)
+    (tmp_path / "toy_driver-1.0.dist-info" / "entry_points.txt").write_text(
+        "[rollout.drivers]\ntoy = toy_driver:Toy\n", encoding="utf-8"
+    )
+    ran = run_kit(tmp_path, "--driver=toy")
+    assert ran.returncode == 4
+    assert "the kit needs a gateway of kind 'toy' to try its driver on, and 0 packages bring one" in ran.stderr
+
+
+def test_an_unknown_kind_is_refused(tmp_path: Path):
+    ran = run_kit(tmp_path, "--driver=documentd")
+    assert ran.returncode == 4
+    assert "did you mean 'documented'" in ran.stderr
