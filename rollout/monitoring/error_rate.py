@@ -112,7 +112,7 @@ class _Errors:
     @property
     def is_past(self) -> bool:
         """Return whether the newest part of the window has no request."""
-        return self.requests > 0 and not self.stream.latest(self.recent_s).requests
+        return self.requests > 0 and not self.stream.has_recent_request(self.recent_s)
 
     @property
     def is_breached(self) -> bool:

@@ -77,7 +77,7 @@ class _Latencies:
 
     @property
     def is_enough(self) -> bool:
-        return self.requests >= self.least and self.slower.latest(self.recent_s).requests > 0
+        return self.requests >= self.least and self.slower.has_recent_request(self.recent_s)
 
     @property
     def is_breached(self) -> bool:

@@ -69,6 +69,17 @@ class ShareStream:
             failures += poll.failures
         return Counted(covered, requests, failures)
 
+    def has_recent_request(self, seconds: float) -> bool:
+        """Return whether the newest polls that cover so many seconds, all if these are fewer, have a request."""
+        covered = 0.0
+        for poll in reversed(self.polls):
+            if seconds <= covered:
+                return False
+            if poll.requests > 0:
+                return True
+            covered += poll.seconds
+        return False
+
     def worst_stretch(self, test: ShareTest) -> Counted:
         """Return the newest polls that say most against the limit: since when the share is above it."""
         ratios = weights(test.limit, test.alternatives)

@@ -297,6 +297,17 @@ def test_readers_are_not_held_up_by_a_writer(journal):
         assert len(journal.entries("r-1")) == 1
 
 
+def test_an_operators_request_is_found_without_reading_the_samples(existing):
+    """It is asked for at every poll of the operator, among the samples of a day."""
+    query = schema.chosen("r-1", ("abort", "hold"))
+    engine = sqlalchemy.create_engine(f"sqlite:///{existing}")
+    text = str(query.compile(engine, compile_kwargs={"literal_binds": True}))
+    with engine.connect() as connection:
+        steps = [row.detail for row in connection.execute(sqlalchemy.text(f"EXPLAIN QUERY PLAN {text}"))]
+    engine.dispose()
+    assert "INDEX rollout_entry_by_kind (rollout=? AND kind=?)" in steps[0], steps
+
+
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(monkeypatch, refused):
     monkeypatch.setitem(sys.modules, "psycopg", None)
 

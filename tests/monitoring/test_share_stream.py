@@ -54,6 +54,14 @@ def test_the_latest_seconds_are_the_newest_polls_that_cover_them() -> None:
     assert ShareStream().latest(60.0) == Counted(0.0, 0.0, 0.0)
 
 
+@given(st.lists(st.tuples(st.sampled_from([0.0, 10.0, 30.0]), st.integers(0, 1)), max_size=8), st.integers(0, 100))
+def test_a_request_is_recent_if_the_latest_seconds_have_one(polls: list[tuple[float, int]], seconds: int) -> None:
+    made = ShareStream()
+    for covered, requests in polls:
+        made.add(covered, requests, 0)
+    assert made.has_recent_request(seconds) == (made.latest(seconds).requests > 0)
+
+
 def test_the_worst_stretch_begins_with_the_first_poll_since_which_the_share_is_above_the_limit() -> None:
     assert stream((100, 50, 1), (12, 50, 10)).worst_stretch(TEST) == Counted(120.0, 600.0, 120.0)
     whole = stream((12, 50, 10))

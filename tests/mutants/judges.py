@@ -168,6 +168,11 @@ MUTANTS: tuple[Mutant, ...] = (
                 "            if covered > seconds:",
                 "The latest seconds are no more polls than cover them.",
             ),
+            (
+                "            if seconds <= covered:",
+                "            if seconds < covered:",
+                "A request is recent within the seconds, and not in the poll before them.",
+            ),
         ),
     ),
     *of(
