@@ -18,6 +18,23 @@ OWN_STEPS = ("browser", "compatibility", "e2e", "package", "torture")
 """The folders that are steps of their own in CI (`.ci/run`): `pytest tests` leaves out each that is not named."""
 
 _LONG = ("torture", "e2e", "browser", "monitoring")
+_LONGEST = (
+    "test_a_case_of_each_kind",
+    "test_the_commands_that_init_names_end_with_kept",
+    "test_06_success_without_effect_that_is_read_back_as_done",
+    "test_the_page_leads_to_a_change_that_is_kept_and_to_a_review_that_comes_too_early",
+    "test_no_secret_is_anywhere_where_the_change_is_kept",
+    "test_no_secret_is_anywhere_where_the_change_is_rolled_back",
+    "test_no_secret_is_anywhere_where_the_run_is_killed",
+    "test_what_is_searched_would_show_it",
+    "test_4_a_frozen_journal_does_not_keep_a_failing_change_in_effect",
+    "test_a_window_is_watched_in_three_calls_and_judged_as_one",
+    "test_the_control_group_of_a_canary_comes_from_prometheus",
+    "test_5_the_watchdog_knows_what_its_runner_wrote_although_the_journal_does_not",
+    "test_12_a_disk_that_is_full_when_the_window_ends_is_no_plain_kept",
+)
+"""The tests that take 20 s and more on two quiet cores."""
+
 _HERE = Path(__file__).parent
 
 
@@ -66,6 +83,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, the longest first, so that no worker is left with it in the end."""
     ranks = {name: rank for rank, name in enumerate(_LONG)}
     items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
+    items[:] = _dealt_out(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _dealt_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Return the tests in an order in which each worker's share, a stretch of them, begins with some of the longest."""
+    names = {name: rank for rank, name in enumerate(_LONGEST)}
+    longest = [item for item in items if item.name.partition("[")[0] in names]
+    longest.sort(key=lambda item: names[item.name.partition("[")[0]])
+    others = [item for item in items if item not in longest]
+    dealt: list[pytest.Item] = []
+    for worker in range(workers):
+        first = longest[worker::workers]
+        # As xdist cuts them: the last workers have one more where it does not come out even.
+        size = (len(items) - len(dealt)) // (workers - worker) - len(first)
+        dealt += first + others[: max(0, size)]
+        del others[: max(0, size)]
+    return dealt + others
 
 
 @pytest.fixture

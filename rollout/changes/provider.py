@@ -116,8 +116,31 @@ def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
         ran = f" after a restart ({'; '.join(filter(None, (took, lost)))})"
         problem = _read_back(rollout, change)
     if problem:
-        raise GatewayError(f"POST providers/{change.provider}/activate", problem)
+        waits = "" if ran else _restart_needed(rollout, change)
+        raise GatewayError(f"POST providers/{change.provider}/activate", problem + waits)
     return f"activated, and the gateway reports it active{ran}"
+
+
+def _restart_needed(rollout: RolloutContext, change: ProviderChange) -> str:
+    """Return which setting states the restart that an activation waits for (deviation 7); empty where there is none.
+
+    It waits where the configuration holds provider and model of the change, and another provider is still active.
+    """
+    target, driver = rollout.target, driver_of(rollout.target)
+    try:
+        config = rollout.gateway.runtime_config().config
+        written = driver.place(config.get(driver.activation_keys()[0]), config)
+        active = driver.activated_as(rollout.gateway.providers().active_provider or "")
+    except GatewayError:
+        return ""
+    if not is_same_provider(written, change) or active.casefold() == change.provider.casefold():
+        return ""
+    service = "" if target.service else ", with `service: {stop: […], start: […]}`"
+    return (
+        f"; its configuration holds {change} already, so the service takes an activation only after a restart: set the "
+        f"target's `restart: true`, or `providers: {{{change.provider}: {{restart: true}}}}` for this provider "
+        f"alone{service}"
+    )
 
 
 def _read_back(rollout: RolloutContext, change: ProviderChange) -> str:

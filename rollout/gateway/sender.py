@@ -21,6 +21,7 @@ from rollout.gateway.calls import CHAT, Call, Unreached
 from rollout.gateway.documents import InvalidResponse
 from rollout.gateway.evidence import record_exchange
 from rollout.gateway.http_errors import RateLimited, fault
+from rollout.gateway.mending_settings import advise_setting
 from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class Sender:
         Raises:
             GatewayError: a file of the TLS settings cannot be used.
         """
-        self._timeouts = target.timeouts
+        self._target = target
         self._base = base
         self._token_env = token_env
         self._clock = clock
@@ -157,14 +158,19 @@ class Sender:
         passed_on = call.kind is CHAT
         problem = fault(call.name, call.setting, answer, self._token_advice(), passed_on=passed_on)
         if problem is not None:
-            raise self._redacted(problem)
+            raise self._redacted(problem, self._advice(call, problem))
         try:
             return parse(answer)
         except InvalidResponse as invalid:
             raise GatewayError(call.name, self._redactor.text(str(invalid)), status=answer.status) from None
 
-    def _redacted(self, problem: GatewayError) -> GatewayError:
-        reason = self._redactor.text(problem.reason)
+    def _advice(self, call: Call, problem: GatewayError) -> str:
+        if problem.status is None or not isinstance(problem, Refused):
+            return ""
+        return advise_setting(call, self._target, problem.status, problem.reason)
+
+    def _redacted(self, problem: GatewayError, advice: str) -> GatewayError:
+        reason = self._redactor.text(problem.reason + advice)
         if isinstance(problem, RateLimited):
             return RateLimited(problem.call, reason, problem.retry_after_s)
         return type(problem)(problem.call, reason, status=problem.status)
@@ -178,7 +184,7 @@ class Sender:
         return f"set the environment variable {self._token_env}, which the target names for its token"
 
     def _deadline_s(self, call: Call) -> float:
-        timeouts = self._timeouts
+        timeouts = self._target.timeouts
         return {"read": timeouts.read_s, "chat": timeouts.chat_s, "activate": timeouts.activate_s}[call.kind.deadline]
 
     def _sleep(self, seconds: float) -> None:

@@ -84,10 +84,14 @@ def slower_share(requests: int, alpha: float) -> float:
     return _rank_and_share(requests, alpha)[1]
 
 
-def factor_that_exceeds(ordered_latencies_ms: Sequence[float], limit_ms: float, share: float) -> float:
-    """Return the multiple of all latencies of the baseline at which `share` of them is slower than the limit."""
+def factor_that_exceeds(ordered_latencies_ms: Sequence[float], limit_ms: float, share: float) -> float | None:
+    """Return the multiple of all latencies of the baseline at which `share` of them is slower than the limit.
+
+    None if one of that share is 0 ms: no multiple of it is slower.
+    """
     rank = math.ceil((1.0 - share) * len(ordered_latencies_ms))
-    return limit_ms / ordered_latencies_ms[max(rank, 1) - 1]
+    latency_ms = ordered_latencies_ms[max(rank, 1) - 1]
+    return limit_ms / latency_ms if latency_ms > 0.0 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,32 +42,37 @@ class LatencyLimit:
 def baseline_limit(context: Context, source: str) -> LatencyLimit | None:
     """Return the limit of ``users`` or ``synthetic`` requests; None where there is no usable baseline.
 
-    During a canary it is the control group's of the stage before, where that had as many requests as the precheck's
-    baseline; otherwise the precheck's. It is fixed when the window begins, because a limit that moves has no known
-    probability of a false breach.
+    It is fixed when the window begins, because a limit that moves has no known probability of a false breach.
     """
     limits, base = context.monitor.limits, context.baseline
     if limits.p95_ms is not None:
         absolute = LatencyLimit(limits.p95_ms, limits.p95_ms, SLOWER_SHARE, 0, "absolute", is_absolute=True)
         return absolute if 0 < limits.p95_ms < math.inf else None
+    if source == "users":
+        return None if base is None else _of_users(context, base)
+    latencies_ms, of = own_latencies(context)
+    if latencies_ms:
+        return _of_latencies(context, latencies_ms, of)
+    return None if base is None else _of_p95(context, base.synthetic_p95_ms, base.synthetic_samples)
+
+
+def own_latencies(context: Context) -> tuple[tuple[float, ...], str]:
+    """Return the latencies in ms that the suite's own requests are compared with, ascending, and whose they are.
+
+    During a canary they are the control group's of the stage before, where that had as many requests as the precheck's
+    baseline; otherwise the precheck's. There is none where only its P95 is known.
+    """
+    base = context.baseline
     enough = max(context.monitor.min_samples, 0 if base is None else base.synthetic_samples)
-    if source != "users" and len(context.control_latencies_ms) >= enough:
-        return _of_latencies(context, context.control_latencies_ms, "control group of the stage before")
-    if base is None:
-        return None
-    return _of_users(context, base) if source == "users" else _of_own(context, base)
+    if len(context.control_latencies_ms) >= enough:
+        return context.control_latencies_ms, "control group of the stage before"
+    return () if base is None else base.synthetic_latencies_ms, "baseline"
 
 
 def _of_users(context: Context, base: Baseline) -> LatencyLimit | None:
     if base.users_histogram is not None and base.users_p95_ms is not None:
         return _of_histogram(context, base.users_histogram, base.users_p95_ms)
     return _of_p95(context, base.users_p95_ms, base.users_samples)
-
-
-def _of_own(context: Context, base: Baseline) -> LatencyLimit | None:
-    if base.synthetic_latencies_ms:
-        return _of_latencies(context, base.synthetic_latencies_ms, "baseline")
-    return _of_p95(context, base.synthetic_p95_ms, base.synthetic_samples)
 
 
 def _of_latencies(context: Context, latencies_ms: tuple[float, ...], of: str) -> LatencyLimit | None:

@@ -8,14 +8,13 @@ down, to two digits near the window's end, and by a quarter at most before it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeGuard
 
 from rollout.core.histogram import Histogram
 from rollout.core.scenario import AT_MOST
 from rollout.monitoring.effective_limit import factor_that_exceeds
-from rollout.monitoring.latency_limit import LatencyLimit
+from rollout.monitoring.latency_limit import LatencyLimit, own_latencies
 from rollout.monitoring.power import (
     ALIKE,
     POWER,
@@ -112,13 +111,11 @@ def _shown(test: ShareTest, requests: int, polls: int) -> float | None:
 
 
 def _slowdown(context: Context, source: str, limit: LatencyLimit, smallest: float) -> float | None:
-    base = context.baseline
-    if base is None:
-        return None
     if source == "users":
-        return None if base.users_histogram is None else _slowdown_of(base.users_histogram, limit, smallest)
-    latencies: Sequence[float] = context.control_latencies_ms or base.synthetic_latencies_ms
-    return factor_that_exceeds(latencies, limit.value_ms, smallest) if latencies else None
+        histogram = None if context.baseline is None else context.baseline.users_histogram
+        return None if histogram is None else _slowdown_of(histogram, limit, smallest)
+    latencies_ms, _ = own_latencies(context)
+    return factor_that_exceeds(latencies_ms, limit.value_ms, smallest) if latencies_ms else None
 
 
 def _slowdown_of(histogram: Histogram, limit: LatencyLimit, smallest: float) -> float | None:

@@ -79,7 +79,8 @@ def counters_before(record: RolloutRecord) -> Metrics | None:
 def control_latencies(rollout: RolloutContext, record: RolloutRecord, stage: Stage | None) -> tuple[float, ...]:
     """Return the latencies in ms of the control group before a stage begins, ascending: of the stage before.
 
-    A stage that an earlier call has begun keeps those that it began with: its latency limit does not move.
+    A stage that an earlier call has begun keeps those that it began with: its latency limit does not move. A request of
+    which this machine's lateness leaves nothing has no latency of the gateway (`rollout.monitoring.samples`).
     """
     if stage is None or record.window is None or not record.pauses:
         return ()
@@ -87,7 +88,7 @@ def control_latencies(rollout: RolloutContext, record: RolloutRecord, stage: Sta
         return tuple(record.window.get("control_ms", ()))
     samples = rollout.journal.entries(rollout.id, Kind.SAMPLE)
     before = replay_samples(samples, record, record.pauses[-1]["sources"])
-    return tuple(before.control_requests.latencies(math.inf))
+    return tuple(latency_ms for latency_ms in before.control_requests.latencies(math.inf) if latency_ms > 0.0)
 
 
 def take_up_window(

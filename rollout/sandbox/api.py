@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -18,11 +19,12 @@ from starlette.routing import Route
 from rollout.sandbox.alerts import SEVERITIES, slo_breaches, summary
 from rollout.sandbox.completions import Completions, as_chunks
 from rollout.sandbox.connections import Connection
-from rollout.sandbox.deviating_routes import DeviatingRoutes, Endpoint, gated
+from rollout.sandbox.deviating_routes import DeviatingRoutes, Endpoint, GatedRoute
 from rollout.sandbox.envfile import masked
 from rollout.sandbox.errors import Refusal, malformed, mistake
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.metrics import CONTENT_TYPE, exposition, percentile
+from rollout.sandbox.openapi import PATH, describe_routes
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.routing import weights_in
 from rollout.sandbox.state import LIMIT_DEFAULTS
@@ -92,8 +94,9 @@ class Api:
             get("/api/v1/routing/weights", "routing", self._weights),
             self._route("PUT", "/api/v1/routing/weights", "routing", self._set_weights),
             get("/api/v1/admin/audit", "audit", self._audit),
-            gated(self._gateway, "POST", "/api/v1/chat/completions", self._chat, unless="stream_chat"),
+            GatedRoute(self._gateway, "POST", "/api/v1/chat/completions", self._chat, unless="stream_chat"),
             Route("/metrics", self._exposition, methods=["GET"]),
+            Route(PATH, self._document, methods=["GET"]),
             *DeviatingRoutes(self._gateway, self._completions).routes(),
         ]
 
@@ -101,7 +104,7 @@ class Api:
         return Route(path, self._disturbed(call, handler), methods=[method])
 
     def _health(self, path: str, *, only: str = "", unless: str = "") -> Route:
-        return gated(
+        return GatedRoute(
             self._gateway, "GET", path, self._disturbed("health", self._service_health), only=only, unless=unless
         )
 
@@ -204,6 +207,13 @@ class Api:
     async def _exposition(self, _request: Request) -> Response:
         return Response(exposition(self._gateway.metrics), media_type=CONTENT_TYPE)
 
+    async def _document(self, _request: Request) -> Response:
+        """Answer the OpenAPI document of the calls that exist now."""
+        serves = self._gateway.settings.openapi
+        if serves == "none":
+            raise HTTPException(404)
+        return rendered(describe_routes(self.routes(), self._limit_kinds), serves if serves == "garbage" else None)
+
     async def _provider_health(self, request: Request) -> Answer:
         provider = provider_in(request)
         metrics = self._gateway.metrics[provider.name]
@@ -265,8 +275,12 @@ class Api:
             "fallback_policy": _FALLBACK_POLICY,
         }
 
+    @property
+    def _limit_kinds(self) -> Mapping[str, str]:
+        return _RECORDED_KINDS if "limit_types_cost_rate" in self._gateway.deviations else _KINDS
+
     def _limit_kind(self, limit_type: str) -> str:
-        kinds = _RECORDED_KINDS if "limit_types_cost_rate" in self._gateway.deviations else _KINDS
+        kinds = self._limit_kinds
         if limit_type not in kinds:
             *others, last = (f"'{kind}'" for kind in kinds)
             raise Refusal(400, f"Invalid limit_type: {limit_type}. Use {', '.join(others)} or {last}")

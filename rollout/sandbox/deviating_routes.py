@@ -25,26 +25,42 @@ _NOT_ALLOWED = 405
 _STEPS = ("process_stopped", "release_done", "cache_invalidated", "start_done", "health_ready", "config_saved")
 
 
-def where(gateway: Gateway, endpoint: Endpoint, *, only: str = "", unless: str = "", status: int = 404) -> Endpoint:
-    """Return an endpoint that exists only while deviation `only` is on, or while `unless` is off, else `status`."""
+class GatedRoute(Route):
+    """A route of one method that exists only while deviation `only` is on, or while `unless` is off.
 
-    async def gated(request: Request) -> Response:
-        if (only and only not in gateway.deviations) or unless in gateway.deviations:
-            raise HTTPException(status)
-        return await endpoint(request)
+    Attributes:
+        method: its method; others are answered with 405 while it exists.
+    """
 
-    return gated
+    def __init__(
+        self,
+        gateway: Gateway,
+        method: str,
+        path: str,
+        endpoint: Endpoint,
+        *,
+        only: str = "",
+        unless: str = "",
+        status: int = 404,
+        methods: tuple[str, ...] = ("GET", "POST", "OPTIONS"),
+    ) -> None:
+        """Answer `status` to each of `methods` while it does not exist."""
+        self.method = method
+        self._gateway, self._only, self._unless = gateway, only, unless
 
+        async def gated(request: Request) -> Response:
+            if not self.exists():
+                raise HTTPException(status)
+            if request.method != method:
+                raise HTTPException(_NOT_ALLOWED)
+            return await endpoint(request)
 
-def gated(gateway: Gateway, method: str, path: str, endpoint: Endpoint, *, only: str = "", unless: str = "") -> Route:
-    """Return a route for one method; while it does not exist, other methods are answered with 404 as well."""
+        super().__init__(path, gated, methods=methods)
 
-    async def of_the_method(request: Request) -> Response:
-        if request.method != method:
-            raise HTTPException(_NOT_ALLOWED)
-        return await endpoint(request)
-
-    return Route(path, where(gateway, of_the_method, only=only, unless=unless), methods=["GET", "POST", "OPTIONS"])
+    def exists(self) -> bool:
+        """Return whether it exists, by the deviations that are on now."""
+        deviations = self._gateway.deviations
+        return (not self._only or self._only in deviations) and self._unless not in deviations
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +72,9 @@ class DeviatingRoutes:
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        write_config = where(self._gateway, self._write_config, only="config_write_errors", status=_NOT_ALLOWED)
         return [
-            gated(self._gateway, "POST", "/api/v1/llm/simple/stream", self._stream, only="stream_chat"),
-            gated(
+            GatedRoute(self._gateway, "POST", "/api/v1/llm/simple/stream", self._stream, only="stream_chat"),
+            GatedRoute(
                 self._gateway,
                 "POST",
                 "/api/v1/system/llm-servers/active",
@@ -67,7 +82,15 @@ class DeviatingRoutes:
                 only="local_activation_elsewhere",
             ),
             # The documented path exists for reads: another method is answered with 405.
-            Route("/api/v1/config/runtime", write_config, methods=["POST"]),
+            GatedRoute(
+                self._gateway,
+                "POST",
+                "/api/v1/config/runtime",
+                self._write_config,
+                only="config_write_errors",
+                status=_NOT_ALLOWED,
+                methods=("POST",),
+            ),
         ]
 
     async def _stream(self, request: Request) -> Response:

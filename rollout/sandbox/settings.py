@@ -18,6 +18,9 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 STALE_CALLS = ("config", "providers", "governance", "routing", "chat")
 """The calls whose answers may lag; with ``chat`` the earlier provider and model answer completions."""
 
+OPENAPI = ("served", "none", "garbage")
+"""What ``GET /openapi.json`` may answer."""
+
 LONGEST_S = 3600.0
 """The most that any of the durations may be."""
 
@@ -80,6 +83,7 @@ class SandboxSettings(Timing):
         limits: scope (``global``, ``provider:openai``) -> ``soft_limit_usd`` and ``hard_limit_usd``, on fresh state.
         usd_per_1k_tokens: provider -> price, where it differs from the catalogue's.
         initial: the provider and model that are active on fresh state, ``openai:gpt-4o``.
+        openapi: what ``GET /openapi.json`` answers: ``served`` (its own calls), ``none`` (404) or ``garbage``.
     """
 
     users_per_s: float = 20.0
@@ -91,6 +95,7 @@ class SandboxSettings(Timing):
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     usd_per_1k_tokens: Mapping[str, float] = field(default_factory=dict)
     initial: str = "ollama:gemma3:4b"
+    openapi: str = "served"
 
     @property
     def initially_active(self) -> tuple[str, str]:
@@ -113,6 +118,7 @@ class SandboxSettings(Timing):
             limits=_read_limits(read),
             usd_per_1k_tokens=_read_prices(read),
             initial=_read_initial(read),
+            openapi=read.choice("openapi", _DEFAULTS.openapi, OPENAPI) or "",
             **read_delays(read),
         )
         if problems:

@@ -11,7 +11,7 @@ from bench.characteristic.binomial import lower_tail, upper_bound
 from bench.characteristic.catalogue import HOUR_23_S, MINUTE_20_S, failing
 from bench.characteristic.judge import Ends, Rule, first_breaches, is_holding, judge
 from bench.characteristic.rivals import ARGO, BURN_RATE, FLAGGER, first_rollbacks
-from bench.characteristic.tally import Alarms, Tally, _kept_above, rule_of, run, watch_block
+from bench.characteristic.tally import ALPHA, Alarms, Tally, _kept_above, rule_of, run, watch_block
 from bench.characteristic.worlds import DAY_S, Cluster, Latency, Streams, World, _drift, draw
 
 # Binomial tails, and the baseline's bound
@@ -388,6 +388,25 @@ def test_a_run_writes_the_page_and_its_chart_and_a_quick_one_prints_only(ideal, 
 
     record.write(tmp_path, ideal, rows)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == written
+
+
+def test_the_documents_page_says_what_its_rows_count():
+    text = (record.DOCS / "OPERATING-CHARACTERISTIC.md").read_text(encoding="utf-8")
+
+    assert f"{page._INTRODUCTION}\n## What the rule must achieve\n" in text
+    assert f"\n{page._READINGS}\n## Plain errors within the limit\n" in text
+
+
+def test_the_window_that_the_page_names_breaches_after_its_first_minute_and_has_no_five_minutes_above_the_limit():
+    world = World(1000.0, latency=Latency(1.0, 10_000, 0.25))
+    streams = draw(world, 1000, 3, ALPHA)
+    requests, bad = (column[:, 672:673] for column in (streams.requests, streams.bad))
+
+    assert streams.right_from[672] > world.polls
+    assert judge(requests, bad, rule_of(world), world.window_polls).breached.tolist() == [6]
+    # The limit of this window is 1.07 times the true one: its requests show less than the true shares of the page.
+    shares = bad.cumsum() / requests.cumsum()
+    assert shares[[5, 29]] == pytest.approx([0.061, 0.045], abs=0.001)
 
 
 def test_the_page_counts_right_breaches_where_a_latency_drifts(ideal):

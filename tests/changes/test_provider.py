@@ -11,7 +11,7 @@ from rollout.changes import provider
 from rollout.changes.catalogue import in_effect, prove_rollback
 from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, Refused
 from rollout.core.scenario import Canary, ProviderChange, Share
-from rollout.core.target import OtherCall, ProviderRestart
+from rollout.core.target import OtherCall, ProviderRestart, Target
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from tests.support.gateways import State, down, garbage, refused
@@ -133,6 +133,52 @@ def test_a_provider_that_takes_effect_after_a_restart_is_restarted_and_read_back
     assert "activated, and the gateway reports it active after a restart" in apply(lab)
     assert (lab.gateway.restarts, lab.gateway.state.place) == (1, str(NEW))
     assert ("APP-2.2", "forward", "restart", "done") in lab.sent()
+
+
+@pytest.mark.parametrize(
+    ("target", "service"), [(TARGET, ", with `service: {stop: […], start: […]}`"), (RESTARTABLE, "")]
+)
+def test_an_activation_that_waits_for_a_restart_names_the_setting(undoing: Begin, target: Target, service: str):
+    """Deviation 7: the configuration holds the new provider and model, and the old provider is still active."""
+    lab = undoing(target=target)
+    lab.gateway.restart_providers = {NEW.provider}
+    with pytest.raises(GatewayError) as caught:
+        apply(lab)
+    advice = "`providers: {openai: {restart: true}}` for this provider alone"
+    assert str(caught.value) == (
+        "POST providers/openai/activate: the gateway answered success, and reports ollama:gpt-4o active instead of "
+        f"{NEW}; its configuration holds {NEW} already, so the service takes an activation only after a restart: "
+        f"set the target's `restart: true`, or {advice}{service}"
+    )
+    assert lab.gateway.restarts == 0
+
+
+def test_a_restart_is_named_only_where_the_configuration_shows_the_need(undoing: Begin):
+    """Nothing was written; another model was; a restart was of no use; the second read fails."""
+
+    def said(lab: Undoing) -> str:
+        with pytest.raises(GatewayError) as caught:
+            apply(lab)
+        return str(caught.value)
+
+    without_effect = undoing()
+    without_effect.gateway.without_effect = {"activate"}
+    assert said(without_effect).endswith(f"reports {OLD} active instead of {NEW}")
+    other_model = undoing()
+    other_model.gateway.on_write = lambda _words: setattr(other_model.gateway, "state", State("ollama", "gpt-3"))
+    other_model.gateway.without_effect = {"activate"}
+    assert said(other_model).endswith(f"reports ollama:gpt-3 active instead of {NEW}")
+    restarted = undoing(target=NEW_RESTARTS)
+    restarted.gateway.without_effect = {"activate"}
+    assert said(restarted).endswith(f"reports {OLD} active instead of {NEW}")
+    assert restarted.gateway.restarts == 1
+    unreadable = undoing()
+    unreadable.gateway.restart_providers = {NEW.provider}
+    reads = iter(range(100))
+    unreadable.gateway.on_write = lambda _words: unreadable.gateway.fails.update(
+        runtime_config=lambda: garbage() if next(reads) else None
+    )
+    assert said(unreadable).endswith(f"reports ollama:gpt-4o active instead of {NEW}")
 
 
 def test_a_scenario_may_ask_for_the_restart(undoing: Begin):

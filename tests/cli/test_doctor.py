@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -15,18 +16,23 @@ from typing import Any
 import httpx
 import pytest
 
+from rollout.cli.doctor import examination
 from rollout.cli.doctor.examination import examine
-from rollout.cli.doctor.findings import Findings, describe_findings
-from rollout.cli.doctor.target_file import write_target_file
+from rollout.cli.doctor.findings import Findings, ProbedCalls, describe_findings
+from rollout.cli.doctor.target_file import render_target_file, write_target_file
 from rollout.cli.main import main
 from rollout.config.load import load
+from rollout.core.clock import SystemClock
 from rollout.core.errors import ExitCode, RolloutError
+from rollout.core.target import OtherCall, Target
 from rollout.gateway.drivers.documented import Documented
 from rollout.gateway.embedded_proof import doubt_request
+from rollout.gateway.endpoints import DEFAULTS
+from rollout.gateway.transport import Transport
 from rollout.sandbox.process import Running, start, stop
 from rollout.sandbox.settings import SandboxSettings
 from tests.support.drivers import install_driver
-from tests.support.liar import Behaviour, Liar, Visit, answer, html
+from tests.support.liar import Behaviour, Liar, Visit, answer, drip_body, edited, hang, html, huge, moved
 
 
 class Patient:
@@ -71,6 +77,9 @@ def patient(sandbox: Running) -> Iterator[Patient]:
 def _examined(url: str, **parts: Any) -> Findings:
     announce = parts.get("announce", lambda _: None)
     return examine(url, "gateway", parts.get("token_env"), parts.get("env", {}), announce=announce)
+
+
+CIRCLE = {"$ref": "#/components/schemas/ActivateRequest"}
 
 
 def _shown(found: Findings, number: int) -> str:
@@ -190,6 +199,195 @@ def test_a_gateway_that_wants_a_token_says_so(patient: Patient) -> None:
         found = _examined(liar.url)
     assert not found.answers
     assert "--token-env" in describe_findings(found)
+
+
+# The OpenAPI document
+
+
+def _result(found: Findings, name: str) -> str:
+    return next(call.result for call in found.calls if call.name == name)
+
+
+def _loaded(found: Findings, folder: Path) -> Target:
+    """Return the target that the written file is."""
+    write_target_file(found, folder / "targets.yaml")
+    asked: dict[str, Any] = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None}
+    return load(target="gateway", directory=folder, env=os.environ, doubt=lambda _: "", **asked).target
+
+
+def _stating(edit: Callable[[dict[str, Any]], None]) -> Behaviour:
+    """Answer the gateway's own document, edited in place."""
+
+    def changed(document: dict[str, Any]) -> dict[str, Any]:
+        edit(document)
+        return document
+
+    return edited(changed)
+
+
+def test_what_the_document_states_is_certain(patient: Patient, tmp_path: Path) -> None:
+    """Calls that are never sent, bodies and limit types: no guess is left where the gateway serves a document."""
+    patient.put("deviations", ["healthz", "stream_chat", "local_activation_elsewhere", "limit_types_cost_rate"])
+    before = len(patient.logged())
+    found = _examined(patient.sandbox.url)
+    asked = patient.logged()[before:]
+    assert [each["method"] for each in asked if each["path"] == "/openapi.json"] == ["GET"]
+    assert _result(found, "openapi").endswith("; it states 13 of 15 calls")
+    assert _result(found, "activate") == "it is there, according to /openapi.json, and was not sent"
+    assert "/healthz, according to /openapi.json" in _shown(found, 17)
+    assert "/api/v1/llm/simple/stream is there, according to /openapi.json" in _shown(found, 17)
+    assert "llm-servers/active is there, according to /openapi.json: local runtimes" in _shown(found, 13)
+    assert "limit_type is one of cost, rate, according to /openapi.json" in _shown(found, 20)
+    assert "may be" not in describe_findings(found).partition("deviations that show")[0]
+    assert _loaded(found, tmp_path).chat_with == OtherCall("/api/v1/llm/simple/stream", {"content": "{prompt}"})
+    text = (tmp_path / "targets.yaml").read_text(encoding="utf-8")
+    assert "# paths, chat_with: according to /openapi.json." in text
+    assert 'active, body: {server_name: "{provider}", model: "{model}"}}}' in text
+
+
+def test_calls_below_another_prefix_are_found_and_read_there(patient: Patient, tmp_path: Path) -> None:
+    """Nothing is at the documented paths: the document leads to all of them, and the target has them."""
+
+    def edit(document: dict[str, Any]) -> None:
+        paths = {path.replace("/api/v1/", "/gw/v2/"): item for path, item in document["paths"].items()}
+        paths["/gw/v2/providers/{name}/activate"] = paths.pop("/gw/v2/providers/{provider}/activate")
+        document["paths"] = paths
+
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("^/api/v1", answer(404, {"detail": "Not Found"}))
+        assert not _examined(liar.url).answers, "without a true document nothing is found"
+        liar.rule("^/openapi.json", _stating(edit))
+        liar.rule("^/gw/v2/", moved(lambda path: path.replace("/gw/v2/", "/api/v1/")))
+        found = _examined(liar.url)
+        posted = liar.seen("POST")
+    assert found.answers
+    assert posted == []
+    paths = _loaded(found, tmp_path).paths
+    assert paths["activate"] == "/gw/v2/providers/{provider}/activate"
+    assert paths["metrics"] == "/gw/v2/providers/{provider}/metrics"
+    assert set(DEFAULTS) - set(paths) == {"health"}
+    assert "providers is /gw/v2/providers, according to /openapi.json" in _shown(found, 17)
+    assert [each.can for each in found.guarantees if "MON-2" in each.what] == ["yes"]
+
+
+def test_another_body_and_other_limit_types_become_settings(patient: Patient, tmp_path: Path) -> None:
+    """Each provider that can be activated has the call with the document's fields."""
+
+    def edit(document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+        schemas["ActivateRequest"] = {"properties": {"model_name": {}, "note": {}}, "required": ["model_name"]}
+        schemas["LimitType"]["enum"] = ["per_provider", "rate_limit"]
+
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("^/openapi.json", _stating(edit))
+        found = _examined(liar.url)
+    target = _loaded(found, tmp_path)
+    call = OtherCall("/api/v1/providers/{provider}/activate", {"model_name": "{model}"})
+    assert target.activate_with == dict.fromkeys(("ollama", "vllm", "openai", "google"), call)
+    assert target.limit_types == {"cost": "per_provider", "rate": "rate_limit"}
+    assert "activate takes model_name, note, according to /openapi.json" in _shown(found, 13)
+
+
+@pytest.mark.parametrize(
+    ("body", "number", "words"),
+    [
+        ({"properties": {"why": {}}}, 8, "activate takes no model, according to /openapi.json"),
+        ({"properties": {"provider": {}}, "required": ["provider"]}, 8, "activate takes no model, according"),
+        (
+            {"properties": {"model": {}, "model_name": {}}, "required": ["model", "model_name"]},
+            13,
+            "activate requires model_name, according to /openapi.json, which the suite cannot fill",
+        ),
+        (
+            {"properties": {"model": {}, "tenant": {}}, "required": ["model", "tenant"]},
+            13,
+            "activate requires tenant, according to /openapi.json, which the suite cannot fill",
+        ),
+    ],
+)
+def test_a_body_that_cannot_be_filled_is_said(patient: Patient, body: Any, number: int, words: str) -> None:
+    """It leads to no setting."""
+    with Liar(patient.sandbox.url) as liar:
+        limits = {"enum": ["daily", "rate"]}
+        schemas = {"ActivateRequest": body, "LimitType": limits}
+        liar.rule("^/openapi.json", _stating(lambda found: found["components"]["schemas"].update(schemas)))
+        found = _examined(liar.url)
+    assert words in _shown(found, number)
+    assert "activate_with" not in found.target
+    assert "limit_type is one of daily, rate, according to /openapi.json; none of them is recognised as cost" in (
+        _shown(found, 20)
+    )
+    assert "limit_types" not in found.target
+
+
+def test_what_the_gateway_does_counts_before_what_it_states(patient: Patient) -> None:
+    """A call that is answered with 404 is not there; one that exists may be missing in the document."""
+
+    def edit(document: dict[str, Any]) -> None:
+        for path in ("/api/v1/chat/completions", "/api/v1/providers/{provider}/preflight", "/api/v1/alerts"):
+            del document["paths"][path]
+        body = {"properties": {"content": {}, "session": {}}, "required": ["content", "session"]}
+        content = {"application/json": {"schema": body}}
+        document["paths"]["/api/v1/llm/simple/stream"] = {"post": {"requestBody": {"content": content}}}
+
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("^/openapi.json", _stating(edit))
+        liar.rule("/governance/limits", answer(404, {"detail": "Not Found"}))
+        liar.rule("/chat/completions|/simple/stream", answer(200, {}))
+        found = _examined(liar.url)
+    assert _result(found, "limits") == "it is not there, although /openapi.json states it"
+    assert _result(found, "preflight") == "it is there, and was not sent"
+    assert _result(found, "chat") == "it is not there, according to /openapi.json"
+    assert _result(found, "alerts").startswith("as documented")
+    assert found.target["chat_with"]["body"] == {"content": "{prompt}"}
+    assert found.certain == (), "a body that cannot be filled is still a guess"
+
+
+@pytest.mark.parametrize(("serves", "says"), [("none", "404: Not Found"), ("garbage", "cut off")])
+def test_without_a_document_it_is_guessed_as_before_and_said(
+    serves: str, says: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Everything is examined all the same."""
+    settings = SandboxSettings.from_mapping({"users_per_s": 0, "openapi": serves, "deviations": ["healthz"]})
+    running = start(tmp_path_factory.mktemp("gateway") / "state", settings=settings)
+    try:
+        found = _examined(running.url)
+    finally:
+        stop(running)
+    assert says in _result(found, "openapi")
+    assert _result(found, "openapi").endswith("; what is never sent is only guessed")
+    assert _result(found, "activate") == "it is there, and was not sent"
+    assert _shown(found, 17) == "health is /healthz"
+    assert found.target["paths"] == {"health": "/healthz"}
+    assert "according to" not in describe_findings(found) + render_target_file(found)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "says"),
+    [
+        (huge(50), "longer than 2097152 bytes"),
+        (hang(), "no complete answer within 0.5 s"),
+        (drip_body(), "no complete answer within 0.5 s"),
+        (answer(200, "[" * 1_000_000), "not valid JSON"),
+        (_stating(lambda found: found["components"]["schemas"].update(ActivateRequest=CIRCLE)), "in a circle"),
+    ],
+    ids=["50 MB", "hangs", "drips", "nested", "circle"],
+)
+def test_a_hostile_document_is_refused_within_the_deadline_and_said(
+    patient: Patient, behaviour: Behaviour, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves nothing that is believed."""
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("^/openapi.json", behaviour)
+        # 50 MB are refused after the first two; only what never ends waits for the deadline.
+        monkeypatch.setattr(examination, "DEADLINE_S", 0.5 if "0.5 s" in says else 5.0)
+        transport, seen = Transport(secure=False), ProbedCalls()
+        started = time.monotonic()
+        examination._read_document(examination._Prober(transport, liar.url, {}, SystemClock(), seen, lambda _: None))
+        assert time.monotonic() - started < 5.0
+        transport.close()
+    assert seen.api is None
+    assert says in seen.calls["openapi"].result
 
 
 def test_the_target_file_loads(patient: Patient, tmp_path: Path) -> None:

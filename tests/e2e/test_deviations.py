@@ -255,13 +255,19 @@ def test_07_an_activation_takes_effect_after_a_restart(verified: bool, tmp_path:
 def test_07_an_activation_that_would_need_a_restart_nobody_asked_for(tmp_path: Path):
     """The same gateway, and a scenario without `restart: true`.
 
-    The suite reads back the old provider with the new one's configuration, and takes that back: what waits for the
-    next restart would be a change that nobody watches.
+    The suite reads back the old provider with the new one's configuration, names the setting that states the restart,
+    and takes that back: what waits for the next restart would be a change that nobody watches.
     """
     with quick(tmp_path, deviations=["activate_after_restart"]) as lab:
         before = look(lab)
         run = lab.run()
-        assert_rolled_back(run, "APP-1.2", "the gateway answered success, and reports ollama:gpt-4o active")
+        assert_rolled_back(
+            run,
+            "APP-1.2",
+            "the gateway answered success, and reports ollama:gpt-4o active instead of openai:gpt-4o; its "
+            "configuration holds openai:gpt-4o already, so the service takes an activation only after a restart: "
+            "set the target's `restart: true`",
+        )
         assert look(lab) == before
 
 

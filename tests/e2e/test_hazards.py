@@ -41,7 +41,7 @@ from rollout.journal.record import Decision, RolloutRecord
 from rollout.plugin.hooks import RunHooks
 from rollout.plugin.session_end import SessionEnd
 from tests.support.liar import answer, delayed, passed_on
-from tests.support.runs import INHERITED, ROOT, eventually, reports_in
+from tests.support.runs import BARE, INHERITED, ROOT, WITHOUT_REPORT, eventually, reports_in
 from tests.torture.support import Bench, agrees, held, settled
 
 pytest_plugins = ["tests.torture.fixtures"]
@@ -409,15 +409,9 @@ def test_a_reader_that_leaves_changes_neither_verdict_nor_exit_code(
 ):
     """``pytest | head -1``: the pipe breaks after the first line."""
     with Bench(server, tmp_path, breach=breach) as bench:
-        args = [
-            sys.executable,
-            "-m",
-            "pytest",
-            *bench.options(),
-            f"--reports={bench.reports}",
-            "-p",
-            "no:cacheprovider",
-        ]
+        # The report is built with both streams closed: it costs as much as the run.
+        without = () if streams == "both" else WITHOUT_REPORT
+        args = [sys.executable, "-m", "pytest", *BARE, *without, *bench.options(), f"--reports={bench.reports}"]
         errors = subprocess.STDOUT if streams == "both" else subprocess.DEVNULL
         with subprocess.Popen(
             args, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, env=_env()
@@ -432,7 +426,7 @@ def test_a_reader_that_leaves_changes_neither_verdict_nor_exit_code(
 
 def test_a_reader_that_leaves_before_the_first_flush_does_not_set_the_exit_code(bench: Bench):
     """A short run, whose output fits into Python's buffer to its end."""
-    args = [*bench.options(), f"--reports={bench.reports}", "-p", "no:cacheprovider", "-m", "precheck", "-q"]
+    args = [*BARE, *bench.options(), f"--reports={bench.reports}", "-m", "precheck", "-q"]
     read, write = os.pipe()
     os.close(read)
     with subprocess.Popen([sys.executable, "-m", "pytest", *args], cwd=ROOT, stdout=write, env=_env()) as child:
@@ -452,6 +446,7 @@ def test_an_absolute_path_after_a_space_is_the_scenario_or_refused(is_installed:
             sys.executable,
             "-m",
             "pytest",
+            *BARE,
             "-m",
             "precheck",
             "--scenario",
@@ -472,7 +467,7 @@ def test_an_absolute_path_after_a_space_is_the_scenario_or_refused(is_installed:
 def test_a_terminal_that_is_gone_rolls_back(bench: Bench):
     """The terminal hangs up: SIGHUP, and every write to it fails from then on."""
     bench.scenario["monitor"]["window"] = "20s"
-    args = [sys.executable, "-m", "pytest", *bench.options(), f"--reports={bench.reports}", "-p", "no:cacheprovider"]
+    args = [sys.executable, "-m", "pytest", *BARE, *bench.options(), f"--reports={bench.reports}"]
     pid, terminal = pty.fork()
     if not pid:
         os.chdir(ROOT)

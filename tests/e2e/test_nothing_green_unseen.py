@@ -19,7 +19,7 @@ import pytest
 from rollout.core.clauses import LATER_PHASES, PHASES
 from tests.support.kinds import QUICK
 from tests.support.liar import Behaviour, answer, hang, html
-from tests.support.runs import INHERITED, ROOT, Lab, Process, Run
+from tests.support.runs import BARE, INHERITED, ROOT, Lab, Process, Run
 
 ABOUT = "/sandbox/about"
 ONE_PHASE = [("-m", phase) for phase in (*PHASES, *LATER_PHASES)]
@@ -34,6 +34,21 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         one.scenario["monitor"] |= QUICK
         one.policy["sandbox"]["window_at_least"] = "1s"
         yield one
+
+
+@pytest.fixture(scope="module")
+def one_untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The lab of the tests that begin nothing: no request reaches its gateway, and none of them makes a journal."""
+    with Lab(tmp_path_factory.mktemp("untouched")) as one:
+        yield one
+
+
+@pytest.fixture
+def untouched(one_untouched: Lab) -> Lab:
+    """That lab, with an environment as at first."""
+    assert began_nothing(one_untouched), "a test before this one has begun something"
+    one_untouched.env.clear()
+    return one_untouched
 
 
 def began_nothing(lab: Lab) -> bool:
@@ -66,16 +81,16 @@ def test_10_with_assertions_off_nothing_is_begun(level: str, args: tuple[str, ..
 
 
 @pytest.mark.parametrize("phase", ["release", "review"])
-def test_10_the_runs_that_only_read_are_refused_too(phase: str, lab: Lab):
-    lab.env["PYTHONOPTIMIZE"] = "1"
-    where = [f"--gateway={lab.liar.url}"] if phase == "release" else []
-    run = lab.run("-m", phase, *where, real=True)
-    assert (run.code, began_nothing(lab)) == (4, True), run.out
+def test_10_the_runs_that_only_read_are_refused_too(phase: str, untouched: Lab):
+    untouched.env["PYTHONOPTIMIZE"] = "1"
+    where = [f"--gateway={untouched.liar.url}"] if phase == "release" else []
+    run = untouched.run("-m", phase, *where, real=True)
+    assert (run.code, began_nothing(untouched)) == (4, True), run.out
 
 
 def test_10_python_o_is_refused_as_the_variable_is(lab: Lab):
     args = ("--assert=plain", "-m", "precheck", *lab.options(), f"--reports={lab.reports}")
-    done = started("-O", "-m", "pytest", *args)
+    done = started("-O", "-m", "pytest", *BARE, *args)
     assert done.returncode == 4, done.stdout
     assert "Python was started with -O, so that" in done.stderr + done.stdout
     assert began_nothing(lab)
@@ -119,13 +134,13 @@ def started(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("args", EVERY_WAY, ids=" ".join)
-def test_11_what_only_lists_the_checks_is_no_pass_of_any_phase(args: tuple[str, ...], lab: Lab):
+def test_11_what_only_lists_the_checks_is_no_pass_of_any_phase(args: tuple[str, ...], untouched: Lab):
     """The option was meant for another run, and reached this one through the environment."""
-    lab.env["PYTEST_ADDOPTS"] = "--collect-only"
-    run = lab.run(*args)
+    untouched.env["PYTEST_ADDOPTS"] = "--collect-only"
+    run = untouched.run(*args)
     assert run.code == 5, run.out
     assert run.out.startswith("NOTHING CHECKED: --collect-only (PYTEST_ADDOPTS) "), run.out
-    assert began_nothing(lab)
+    assert began_nothing(untouched)
 
 
 @pytest.mark.parametrize(
@@ -139,34 +154,34 @@ def test_11_what_only_lists_the_checks_is_no_pass_of_any_phase(args: tuple[str, 
         ("--fixtures-per-test", "--fixtures-per-test"),
     ],
 )
-def test_11_neither_is_anything_else_that_only_shows_something(options: str, written: str, lab: Lab):
-    lab.env["PYTEST_ADDOPTS"] = options
-    run = lab.run("-m", "precheck")
+def test_11_neither_is_anything_else_that_only_shows_something(options: str, written: str, untouched: Lab):
+    untouched.env["PYTEST_ADDOPTS"] = options
+    run = untouched.run("-m", "precheck")
     assert run.code == 5, run.out
     assert run.out.startswith(f"NOTHING CHECKED: {written} (PYTEST_ADDOPTS) "), run.out
     assert "run `pytest -m precheck`" in run.out
-    assert began_nothing(lab)
+    assert began_nothing(untouched)
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--help", "--markers", "--cache-show"])
-def test_11_who_asks_for_a_phase_and_types_such_an_option_is_answered_alike(option: str, lab: Lab):
-    run = lab.run("-m", "apply", "-p", "cacheprovider", option)
+def test_11_who_asks_for_a_phase_and_types_such_an_option_is_answered_alike(option: str, untouched: Lab):
+    run = untouched.run("-m", "apply", "-p", "cacheprovider", option)
     assert run.code == 5, run.out
     assert run.out.startswith(f"NOTHING CHECKED: {option} (the command line) "), run.out
-    assert began_nothing(lab)
+    assert began_nothing(untouched)
 
 
-def test_11_an_ini_option_is_named_as_such(lab: Lab):
-    run = lab.run("-o", "addopts=--strict-markers --collect-only")
+def test_11_an_ini_option_is_named_as_such(untouched: Lab):
+    run = untouched.run("-o", "addopts=--strict-markers --collect-only")
     assert run.code == 5, run.out
     assert run.out.startswith("NOTHING CHECKED: --collect-only (-o addopts) "), run.out
 
 
-def test_11_a_person_who_lists_the_checks_is_answered_0_and_reads_that_nothing_was_checked(lab: Lab):
-    run = lab.run("--collect-only")
+def test_11_a_person_who_lists_the_checks_is_answered_0_and_reads_that_nothing_was_checked(untouched: Lab):
+    run = untouched.run("--collect-only")
     assert run.code == 0, run.out
     assert "NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them" in run.out
-    assert began_nothing(lab)
+    assert began_nothing(untouched)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +196,8 @@ def test_11_a_person_who_lists_the_checks_is_answered_0_and_reads_that_nothing_w
         "-p no:rollout.plugin.hooks",
         "-p no:rollout.plugin.hooks --collect-only",
         "--noconftest --collect-only",
-        "--noconftest -c tox.ini --collect-only",
+        # Without the project's settings all that is below the root is collected, the suite's own tests too.
+        "--noconftest -c tox.ini --ignore=tests --collect-only",
     ],
 )
 def test_11_no_option_of_the_environment_lets_a_precheck_pass_without_its_checks(options: str, lab: Lab):

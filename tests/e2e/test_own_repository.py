@@ -20,6 +20,8 @@ SLOW = [{"provider": name, "latency_ms": 200} for name in ("ollama", "openai", "
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command line as a person does, in a shell of that folder."""
     env = {name: os.environ[name] for name in INHERITED if name in os.environ} | {"USER": "tester", "COLUMNS": "200"}
+    # A person has none of the plugins of the suite's own tests.
+    env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:anyio -p no:pytest_cov"
     return subprocess.run(
         ["/bin/sh", "-c", command],
         cwd=folder,

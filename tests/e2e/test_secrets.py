@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,10 @@ class Left:
         told = {where: set(within(text.encode(), secret)) for where, text in texts.items()}
         return {where: seen for where, seen in told.items() if seen} | found(self.reports, secret)
 
+    def found_all(self) -> dict[str, dict[str, set[str]]]:
+        """Return name -> where that secret stands, of every secret that stands anywhere."""
+        return {name: places for name in SECRETS if (places := self.found(name))}
+
 
 def planted(stack: ExitStack, folder: Path, *, redacted: bool = True) -> Lab:
     """Return a lab whose upstream repeats every secret wherever it says anything."""
@@ -108,17 +112,17 @@ def command(lab: Lab, *args: str) -> str:
     return ended.stdout + ended.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Whatever the module's labs need to be ended."""
+    """Whatever a lab needs to be ended."""
     with ExitStack() as one:
         yield one
 
 
-@pytest.fixture(scope="module")
-def kept(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
+@pytest.fixture
+def kept(stack: ExitStack, tmp_path: Path) -> Left:
     """A change that is kept, checked and rolled back by command, and an emergency after it."""
-    lab = planted(stack, tmp_path_factory.mktemp("kept"))
+    lab = planted(stack, tmp_path)
     run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", **WHOLE)
     assert run.code == 0, run.out
     out = run.out + commands(lab, run.id)
@@ -139,10 +143,10 @@ def commands(lab: Lab, rollout: str) -> str:
     return out + command(lab, "status", "--all", "--json", where)
 
 
-@pytest.fixture(scope="module")
-def rolled_back(stack: ExitStack, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Left:
+@pytest.fixture
+def rolled_back(stack: ExitStack, postgres: PostgresServer, tmp_path: Path) -> Left:
     """A check that raises a secret, and a hook that does; the journal is in PostgreSQL."""
-    lab = planted(stack, tmp_path_factory.mktemp("back"))
+    lab = planted(stack, tmp_path)
     url = postgres.new_database()
     lab.env["LEAK_IN"] = "check, hook"
     run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", f"--journal={url}", **WHOLE)
@@ -161,10 +165,10 @@ def rows_of(url: str) -> str:
     return "\n".join(row for table in rows for (row,) in table)
 
 
-@pytest.fixture(scope="module")
-def crashed(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
+@pytest.fixture
+def crashed(stack: ExitStack, tmp_path: Path) -> Left:
     """A run that is killed while it watches; the watchdog rolls its change back, and the operator builds the report."""
-    lab = planted(stack, tmp_path_factory.mktemp("crash"))
+    lab = planted(stack, tmp_path)
     process = lab.begin(*LEAKING, **WHOLE)
     process.until("sample", at_least=10, within_s=90)
     lab.liar.rule("/activate", answer(500, {"detail": LEAK}), nth=1)
@@ -174,10 +178,10 @@ def crashed(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
     return Left(run.out + command(lab, "report", f"--reports={lab.reports}"), lab.reports)
 
 
-@pytest.fixture(scope="module")
-def unredacted(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
+@pytest.fixture
+def unredacted(stack: ExitStack, tmp_path: Path) -> Left:
     """A run like the others, and an emergency, without redaction in any of their processes."""
-    lab = planted(stack, tmp_path_factory.mktemp("off"), redacted=False)
+    lab = planted(stack, tmp_path, redacted=False)
     lab.env["LEAK_IN"] = "check"
     run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", **WHOLE)
     assert run.code == 10, run.out
@@ -186,44 +190,34 @@ def unredacted(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Le
     return Left(run.out + command(lab, "emergency", "--target=lab", files, f"--reports={lab.reports}"), lab.reports)
 
 
-EVERY_SECRET = pytest.mark.parametrize("name", SECRETS)
-
-
-@EVERY_SECRET
-@pytest.mark.parametrize("how", ["kept", "rolled_back", "crashed"])
-def test_a_secret_is_nowhere(how: str, name: str, request: pytest.FixtureRequest):
-    left: Left = request.getfixturevalue(how)
-    assert left.found(name) == {}
-
-
-def test_neither_is_the_password_of_the_journal(rolled_back: Left):
-    assert found(rolled_back.reports, PASSWORD) == {}
-    assert PASSWORD not in rolled_back.out
-
-
-def kinds(left: Left, name: str) -> set[str]:
-    """Return the kinds of places in which a secret stands."""
-    return {Path(where).name.rpartition("-")[2] for where in left.found(name)}
-
-
-@EVERY_SECRET
-def test_what_is_searched_would_show_it(unredacted: Left, name: str):
-    """Without redaction it is found: in each kind of file, in the journal and in the output."""
-    wanted = {"stdout", "journal.sqlite", "report.html", "result.json", "pytest.xml", "record.json"}
-    assert wanted <= kinds(unredacted, name)
-
-
-def test_so_would_documents_that_show_the_beginning_of_what_was_said(unredacted: Left):
-    assert {"summary.md", "index.html"} <= kinds(unredacted, "token")
-
-
-def test_every_spelling_would_show(unredacted: Left):
-    seen = set().union(*unredacted.found("token").values())
-    assert seen == spellings(TOKEN).keys()
-
-
-def test_the_copy_of_the_env_file_beside_it_is_exact(kept: Left):
-    """It is the one place where secrets are kept, as the procedure wants it, and it is not below the reports."""
+def test_no_secret_is_anywhere_where_the_change_is_kept(kept: Left):
+    assert kept.found_all() == {}
+    # The copies of the `.env` file beside it are exact: the one place where secrets are kept, as the procedure wants
+    # it, and not below the reports.
     copies = list(kept.reports.parent.glob("gateway/config-backup-*.env"))
     assert copies
     assert all(IN_ENV in copy.read_text() for copy in copies)
+
+
+def test_no_secret_is_anywhere_where_the_change_is_rolled_back(rolled_back: Left):
+    assert rolled_back.found_all() == {}
+    assert found(rolled_back.reports, PASSWORD) == {}, "nor is the password of the journal"
+    assert PASSWORD not in rolled_back.out
+
+
+def test_no_secret_is_anywhere_where_the_run_is_killed(crashed: Left):
+    assert crashed.found_all() == {}
+
+
+def test_what_is_searched_would_show_it(unredacted: Left):
+    """Without redaction it is found: in each kind of file, in the journal and in the output, in every spelling."""
+    seen = unredacted.found_all()
+    wanted = {"stdout", "journal.sqlite", "report.html", "result.json", "pytest.xml", "record.json"}
+    assert {name: wanted - kinds(places) for name, places in seen.items()} == {name: set() for name in SECRETS}
+    assert {"summary.md", "index.html"} <= kinds(seen["token"]), "documents that show the beginning of what was said"
+    assert set().union(*seen["token"].values()) == spellings(TOKEN).keys()
+
+
+def kinds(places: Iterable[str]) -> set[str]:
+    """Return the kinds of places."""
+    return {Path(where).name.rpartition("-")[2] for where in places}

@@ -7,7 +7,6 @@ from rollout.core.redaction import Redactor
 from rollout.core.target import Target, Timeouts
 from rollout.core.wishes import Activate, SetLimit
 from rollout.gateway.client import Gateway
-from rollout.gateway.drivers.selection import describe_calls
 from tests.support.liar import Liar
 from tests.support.stub import Stub
 
@@ -132,8 +131,8 @@ READS = {
 
 def bring_about(gateway, wish):
     """Send the writes by which the driver of the gateway's target brings a wish about."""
-    for call in describe_calls(gateway._target, wish):
-        gateway.execute(call)
+    for write in gateway._driver.writes(wish):
+        gateway.execute(write)
 
 
 def activate(gateway):

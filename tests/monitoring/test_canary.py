@@ -340,6 +340,13 @@ def test_the_control_group_of_a_stage_is_the_next_ones_baseline_and_does_not_mov
     assert set(windows(asking)[1]["control_ms"]) == {140.0}
 
 
+def test_a_control_group_whose_latencies_are_all_this_machines_lateness_is_no_baseline(lab: CanaryLab) -> None:
+    """0 ms is what a lateness leaves of a latency that it covers."""
+    lab.gateway.p95_ms = {"openai": 100.0, "ollama": 0.0}
+    lab.watch(630)
+    assert [each["control_ms"] for each in windows(lab)] == [[], []]
+
+
 def test_a_canary_slower_than_its_control_group_is_rolled_back_although_the_precheck_would_let_it(
     asking: CanaryLab,
 ) -> None:

@@ -94,6 +94,11 @@ def test_the_multiple_at_which_a_share_is_slower_than_the_limit():
     assert factor_that_exceeds([5.0], 10.0, 0.95) == 2.0
 
 
+def test_no_multiple_of_a_latency_of_0_is_slower_than_a_limit():
+    assert factor_that_exceeds([0.0, 0.0, 0.0, 150.0, 300.0], 160.0, 0.5) is None
+    assert factor_that_exceeds([0.0, 0.0, 0.0, 150.0, 300.0], 160.0, 0.3) == pytest.approx(160 / 150)
+
+
 # Histograms
 
 

@@ -136,3 +136,10 @@ def test_without_latencies_of_a_baseline_the_share_of_slower_requests_is_told(ba
     context = replace(CONTEXT, baseline=base)
     said = describe_latency_power(context, "users", limit, users_latency_test(context), requests(1800))
     assert said == "1,800 requests: P95 1800 ms from 9 % slower requests"
+
+
+def test_a_control_group_of_fewer_requests_than_the_baseline_is_no_measure_of_a_slowdown() -> None:
+    """The limit is the precheck's then, and so is the latency of which the slowdown is a multiple."""
+    staged = replace(with_baseline(), control_latencies_ms=(0.0, 0.0, 0.0, 144.0, 303.0))
+    counted = requests(1800)
+    assert latency_power(staged, "synthetic", counted) == latency_power(with_baseline(), "synthetic", counted)

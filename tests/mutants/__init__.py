@@ -5,5 +5,6 @@ list: `asking` for what comes before a change, `deciding` and `exiting` for how 
 cannot be written, `owning` for who may write, `looking` for what is taken for the embedded gateway, `hiding` for
 secrets and controls, `refusing` for people's mistakes, `watching` for those who act when a runner is gone, `undoing`
 for what undoes, `telling` for what documents say, `judging` and `foreseeing` for what a window decides and can tell,
-`streaming` for completions that are streamed, `extending` for the length of a window and the lateness of its polls.
+`editing` for files with settings and signals, `streaming` for completions that are streamed, `extending` for the length
+of a window and the lateness of its polls, `stating` for what is believed of a gateway's OpenAPI document.
 """

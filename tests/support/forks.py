@@ -29,7 +29,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -286,6 +287,7 @@ def main() -> None:
     from rollout.plugin import gc_tuning
 
     _build_once()
+    _read_installed_packages()
     # pytest keeps the rewritten checks for the next run, also where the environment asks it not to.
     sys.dont_write_bytecode = False
     gc_tuning.is_over()
@@ -297,8 +299,8 @@ def main() -> None:
 
 def _build_once() -> None:
     """Build what the first run of a process builds, and each run of its own would build again."""
-    from rollout.config.schemas import base
     from rollout.core import policy, request, scenario, target
+    from rollout.core.schemas import base
     from rollout.gateway import documents, responses, shapes
     from rollout.reporting import rendering
 
@@ -311,6 +313,26 @@ def _build_once() -> None:
     templates = rendering._environment()
     for name in templates.list_templates():
         templates.get_template(name)
+
+
+class _Installed(metadata.PathDistribution):
+    """An installed package, whose files are read once: pytest looks for plugins in every package at each start."""
+
+    @cached_property
+    def entry_points(self) -> metadata.EntryPoints:
+        return super().entry_points
+
+    @cached_property
+    def files(self) -> Any:
+        return super().files
+
+
+def _read_installed_packages() -> None:
+    installed = [_Installed(each._path) for each in metadata.distributions()]
+    for each in installed:
+        if any(point.group == "pytest11" for point in each.entry_points):
+            list(each.files or ())
+    metadata.distributions = lambda: iter(installed)
 
 
 class _Loop:

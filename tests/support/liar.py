@@ -26,7 +26,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -71,12 +71,13 @@ class Visit:
 
     Attributes:
         request: what was asked.
-        forward: asks the upstream and returns its reply; raises OSError if it does not answer.
+        forward: asks the upstream, at the request's path or another one, and returns its reply; raises OSError if it
+            does not answer.
         writer: the caller's connection.
     """
 
     request: Request
-    forward: Callable[[], Awaitable[Reply]]
+    forward: Callable[..., Awaitable[Reply]]
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
@@ -124,6 +125,15 @@ def edited(edit: Callable[[Any], Any] | None) -> Behaviour:
             body = json_module.dumps(edit(json_module.loads(reply.body))).encode()
             reply = Reply(reply.status, body, reply.content_type)
         await visit.reply(reply)
+
+    return behaviour
+
+
+def moved(to: Callable[[str], str]) -> Behaviour:
+    """Forward to the path that `to` makes of the request's, and answer what is answered there."""
+
+    async def behaviour(visit: Visit) -> None:
+        await visit.reply(await visit.forward(to(visit.request.path)))
 
     return behaviour
 
@@ -384,9 +394,9 @@ class Liar:
         applying = [rule for rule in list(self._rules) if rule.applies(request)]
         return applying[0].behaviour if applying else passed_on()
 
-    def _forwarder(self, request: Request) -> Callable[[], Awaitable[Reply]]:
-        async def forward() -> Reply:
-            return await asyncio.to_thread(_ask, self.upstream, request)
+    def _forwarder(self, request: Request) -> Callable[..., Awaitable[Reply]]:
+        async def forward(path: str | None = None) -> Reply:
+            return await asyncio.to_thread(_ask, self.upstream, replace(request, path=path or request.path))
 
         return forward
 

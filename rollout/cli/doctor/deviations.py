@@ -6,15 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from rollout.cli.doctor.findings import (
-    OTHER_ACTIVATION,
-    OTHER_CHAT,
-    OTHER_HEALTH,
-    Deviation,
-    ProbedCalls,
-    mapping_at,
-    mappings_at,
-)
+from rollout.cli.doctor.findings import ACCORDING, Deviation, ProbedCalls, mapping_at, mappings_at
+from rollout.cli.doctor.stated_settings import activation_body, is_documented_body, limit_words, unfilled_fields
 from rollout.core.redaction import is_secret_name
 
 LONG_ALERT_S = 2 * 3600.0
@@ -30,17 +23,14 @@ def find_deviations(seen: ProbedCalls, token_env: str | None) -> Iterator[Deviat
     yield from _audit(seen)
     masked = sorted(key for key, value in seen.config.items() if is_secret_name(key) and "*" in str(value))
     yield from _of_names(12, masked, "secrets are masked in config/runtime ({}): no backup to write back")
-    if not seen.answers("health") and seen.answers("health, elsewhere"):
-        yield Deviation(17, f"health is {OTHER_HEALTH}")
-    if "chat" in seen.calls and not seen.answers("chat"):
-        elsewhere = f"; {OTHER_CHAT} is there" if seen.answers("chat, elsewhere") else ""
-        yield Deviation(17, f"chat/completions is absent{elsewhere}")
+    yield from _paths(seen)
     if seen.busy:
         yield Deviation(18, f"it answered 429 {seen.busy} times; calls are repeated within their deadline")
     scopes = sorted(mapping_at(seen.document("governance"), "cost_limits"))
     if scopes:
         yield Deviation(20, f"limits come back by scope as {', '.join(scopes)}")
         yield Deviation(15, "no call takes a limit away: a scope without one cannot be put back to none")
+    yield from _limit_types(seen)
     if not token_env and seen.answers("providers"):
         yield Deviation(22, "it asks for no token: every client that reaches it may change it")
     yield from _alerts(seen)
@@ -50,6 +40,25 @@ def _of_names(number: int, names: list[str], sentence: str) -> Iterator[Deviatio
     """Yield the deviation, with the names in its sentence, where there are any."""
     if names:
         yield Deviation(number, sentence.format(", ".join(names)))
+
+
+def _paths(seen: ProbedCalls) -> Iterator[Deviation]:
+    if not seen.answers("health") and seen.answers("health, elsewhere"):
+        yield Deviation(17, f"health is {seen.path_of('health, elsewhere')}{seen.according('health, elsewhere')}")
+    if "chat" in seen.calls and not seen.answers("chat"):
+        there = f"; {seen.path_of('chat, elsewhere')} is there{seen.according('chat, elsewhere')}"
+        yield Deviation(17, f"chat/completions is absent{there if seen.answers('chat, elsewhere') else ''}")
+    for name, path in seen.moved().items():
+        yield Deviation(17, f"{name} is {path}, {ACCORDING}")
+
+
+def _limit_types(seen: ProbedCalls) -> Iterator[Deviation]:
+    """Yield the words for limit types, where the OpenAPI document enumerates them."""
+    if seen.api is None or not seen.api.limit_types:
+        return
+    unknown = [kind for kind in ("cost", "rate") if kind not in limit_words(seen)]
+    advice = f"; none of them is recognised as {' or as '.join(unknown)}: set limit_types" if unknown else ""
+    yield Deviation(20, f"limit_type is one of {', '.join(seen.api.limit_types)}, {ACCORDING}{advice}")
 
 
 def _units(seen: ProbedCalls) -> Iterator[Deviation]:
@@ -91,7 +100,11 @@ def _names(seen: ProbedCalls) -> Iterator[Deviation]:
         yield Deviation(14, f"{seen.active} is reported active, and no listed provider is called so")
     written = seen.config.get("ACTIVE_PROVIDER")
     if written and seen.active and str(written).casefold() not in seen.active.casefold():
-        yield Deviation(7, f"configured is {written}, active is {seen.active}: an activation that waits for a restart?")
+        yield Deviation(
+            7,
+            f"configured is {written}, active is {seen.active}: an activation that waits for a restart? "
+            f"Then set `restart: true`, or `providers: {{{written}: {{restart: true}}}}` for it alone",
+        )
     by_key = [
         each["name"]
         for each in seen.providers
@@ -101,9 +114,23 @@ def _names(seen: ProbedCalls) -> Iterator[Deviation]:
     yield from _of_names(11, by_key, "{}: connected without a latency may only mean that a key is set")
     stuck = [each["name"] for each in seen.providers if not mapping_at(each, "capabilities").get("activate")]
     yield from _of_names(13, stuck, "not to be activated here: {}")
-    if seen.answers("activate, elsewhere"):
-        yield Deviation(13, f"{OTHER_ACTIVATION} may be there: local runtimes may have to be activated with it")
+    yield from _activations(seen)
     yield from _of_names(8, seen.rewritten, "an activation may rewrite {} besides provider and model")
+
+
+def _activations(seen: ProbedCalls) -> Iterator[Deviation]:
+    """Yield how activations differ from the documented one: another body, or another call."""
+    fields = seen.fields_of("activate")
+    if fields is not None and (missing := unfilled_fields(fields)):
+        yield Deviation(13, f"activate requires {', '.join(missing)}, {ACCORDING}, which the suite cannot fill")
+    elif fields is not None and not activation_body(fields):
+        yield Deviation(8, f"activate takes no model, {ACCORDING}: the gateway would choose one")
+    elif fields is not None and not is_documented_body(fields):
+        yield Deviation(13, f"activate takes {', '.join(fields)}, {ACCORDING}: activate_with states that")
+    if seen.answers("activate, elsewhere"):
+        there = f"is there{said}" if (said := seen.according("activate, elsewhere")) else "may be there"
+        path = seen.path_of("activate, elsewhere")
+        yield Deviation(13, f"{path} {there}: local runtimes may have to be activated with it")
 
 
 def _audit(seen: ProbedCalls) -> Iterator[Deviation]:

@@ -2,27 +2,30 @@
 
 Nothing is written, no provider is called, and nothing is asked that may cost money. What only reads is sent as GET. A
 call that writes or may cost (`rollout.gateway.costs`, ``/health`` among them) is probed with OPTIONS, which
-executes nothing: 404 means that it is absent, 405 that it exists.
+executes nothing: 404 means that it is absent, 405 that it exists. Where the gateway serves an OpenAPI document, that
+says where a call is, and whether it exists where OPTIONS does not tell.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from pydantic_core import from_json
+
 from rollout.cli.doctor.deviations import find_deviations
-from rollout.cli.doctor.findings import OTHER_ACTIVATION, OTHER_CHAT, OTHER_HEALTH, Findings, ProbedCall, ProbedCalls
+from rollout.cli.doctor.findings import ACCORDING, Findings, ProbedCall, ProbedCalls
 from rollout.cli.doctor.guarantees import find_guarantees
+from rollout.cli.doctor.stated_settings import certain_settings, local_activation
 from rollout.cli.doctor.target_file import build_target
 from rollout.config.urls import base_url
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import InvalidInput, Problem, RolloutError
-from rollout.gateway import documents, parsing
+from rollout.gateway import documents, openapi, parsing
 from rollout.gateway.caching import stale_for_s
-from rollout.gateway.endpoints import DEFAULTS, path_of
+from rollout.gateway.endpoints import DEFAULTS, filled_path
 from rollout.gateway.transport import Answer, NoAnswer, Transport
 
 DEADLINE_S = 5.0
@@ -68,6 +71,7 @@ def examine(
     if token_env and not env.get(token_env):
         raise RolloutError(f"--token-env: the environment variable {token_env} is not set")
     seen = _probe(url, env[token_env].strip() if token_env else None, clock or SystemClock(), announce)
+    target = build_target(url, seen, token_env)
     return Findings(
         url,
         name,
@@ -75,7 +79,9 @@ def examine(
         calls=tuple(seen.calls.values()),
         deviations=tuple(find_deviations(seen, token_env)),
         guarantees=find_guarantees(seen),
-        target=build_target(url, seen, token_env),
+        target=target,
+        certain=certain_settings(seen, target),
+        local_activation=local_activation(seen),
     )
 
 
@@ -113,9 +119,8 @@ class _Prober:
         except NoAnswer as problem:
             return ProbedCall(name, path, answers=False, result=str(problem))
         if parse is None:
-            there = {NOT_FOUND: "it is not there", NOT_ALLOWED: "it is there, and was not sent"}
-            result = there.get(answer.status, f"{answer.status}: it may be there, and was not sent")
-            return ProbedCall(name, path, answer.status != NOT_FOUND, result, answer.status)
+            answers, result = _existence(name, answer.status, self.seen)
+            return ProbedCall(name, path, answers, result, answer.status)
         document = _json(answer)
         if answer.status != OK:
             return ProbedCall(name, path, answers=False, result=_why(answer, document), status=answer.status)
@@ -144,18 +149,51 @@ class _Prober:
 
 
 def _probe_all(asker: _Prober) -> None:
+    seen = asker.seen
     for name, parse in _CALLS.items():
         asker.ask(name, DEFAULTS[name], parse)
-    for each in asker.seen.providers[:MOST_PROVIDERS]:
+    _read_document(asker)
+    for each in seen.providers[:MOST_PROVIDERS]:
         for name, parse in _OF_PROVIDERS.items():
-            asker.ask(f"{name} {each['name']}", path_of(name, {}, each["name"]), parse)
-    provider = quote(asker.seen.providers[0]["name"], safe="") if asker.seen.providers else "none"
+            asker.ask(f"{name} {each['name']}", filled_path(seen.path_of(name), provider=each["name"]), parse)
+    provider = quote(seen.providers[0]["name"], safe="") if seen.providers else "none"
     for name in _NEVER_SENT:
-        asker.ask(name, DEFAULTS[name].replace("{provider}", provider), None)
-    if not asker.seen.answers("health"):
-        asker.ask("health, elsewhere", OTHER_HEALTH, None)
-    asker.ask("chat, elsewhere", OTHER_CHAT, None)
-    asker.ask("activate, elsewhere", OTHER_ACTIVATION, None)
+        asker.ask(name, seen.path_of(name).replace("{provider}", provider), None)
+    for name in ("health, elsewhere", "chat, elsewhere", "activate, elsewhere"):
+        if name != "health, elsewhere" or not seen.answers("health"):
+            asker.ask(name, seen.path_of(name), None)
+
+
+def _read_document(asker: _Prober) -> None:
+    """Read the OpenAPI document, and send each call that has not answered to the path that the document states."""
+    seen = asker.seen
+
+    def believe(answer: Answer) -> None:
+        seen.api = openapi.api_document(answer)
+
+    asker.ask("openapi", openapi.PATH, believe)
+    found = seen.calls["openapi"]
+    stated = "what is never sent is only guessed"
+    if seen.api is not None:
+        stated = f"it states {len(seen.api.calls.keys() & DEFAULTS.keys())} of {len(DEFAULTS)} calls"
+    seen.calls["openapi"] = replace(found, result=f"{found.result}; {stated}")
+    for name, parse in _CALLS.items():
+        if not seen.answers(name) and seen.path_of(name) != DEFAULTS[name]:
+            asker.ask(name, seen.path_of(name), parse)
+
+
+def _existence(name: str, status: int, seen: ProbedCalls) -> tuple[bool, str]:
+    """Return whether a call that was never sent is there, by the status of OPTIONS and the document, and why."""
+    stated = seen.states(name)
+    if status == NOT_FOUND:
+        return False, f"it is not there{f', although {openapi.PATH} states it' if stated else ''}"
+    if stated:
+        return True, f"it is there, {ACCORDING}, and was not sent"
+    if status == NOT_ALLOWED:
+        return True, "it is there, and was not sent"
+    if seen.api is not None:
+        return False, f"it is not there, {ACCORDING}"
+    return True, f"{status}: it may be there, and was not sent"
 
 
 def _why(answer: Answer, document: Mapping[str, Any]) -> str:
@@ -166,7 +204,8 @@ def _why(answer: Answer, document: Mapping[str, Any]) -> str:
 
 def _json(answer: Answer) -> Mapping[str, Any]:
     try:
-        document = json.loads(answer.body)
+        # The standard library's fails with another error where the nesting is too deep.
+        document = from_json(answer.body)
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

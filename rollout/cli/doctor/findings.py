@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollout.gateway.costs import MAY_COST
+from rollout.gateway.endpoints import DEFAULTS
+from rollout.gateway.openapi import ELSEWHERE, OTHERS, PATH, ApiDocument
 
-OTHER_HEALTH, OTHER_CHAT, OTHER_ACTIVATION = (
-    "/healthz",
-    "/api/v1/llm/simple/stream",
-    "/api/v1/system/llm-servers/active",
-)
+ACCORDING = f"according to {PATH}"
 REWRITTEN = ("LLM_SERVICE_TYPE", "ACTIVE_LLM_SERVER", "LLM_CONFIG_HASH")
 """The keys of the runtime configuration that describe the active runtime besides provider and model."""
 READ_BACK = ("providers", "runtime_config", "governance")
@@ -34,10 +32,39 @@ class ProbedCall:
 
 @dataclass(slots=True)
 class ProbedCalls:
-    """The calls so far, by name; those of a provider as ``metrics openai``."""
+    """The calls so far, by name; those of a provider as ``metrics openai``.
+
+    Attributes:
+        calls: by name.
+        busy: how often the gateway answered 429.
+        api: what the gateway's OpenAPI document states; None where it serves none that is believed.
+    """
 
     calls: dict[str, ProbedCall] = field(default_factory=dict)
     busy: int = 0
+    api: ApiDocument | None = None
+
+    def states(self, name: str) -> bool:
+        """Return whether the OpenAPI document states a call."""
+        return self.api is not None and name in self.api.calls
+
+    def path_of(self, name: str) -> str:
+        """Return the path of a call: as the OpenAPI document states it, else as it is known."""
+        if self.api is not None and name in self.api.calls:
+            return self.api.calls[name].path
+        return OTHERS[name.removesuffix(ELSEWHERE)] if name.endswith(ELSEWHERE) else DEFAULTS[name]
+
+    def fields_of(self, name: str) -> Mapping[str, bool] | None:
+        """Return the fields of a call's body as the OpenAPI document states them; None where it does not."""
+        return self.api.calls[name].fields if self.api is not None and name in self.api.calls else None
+
+    def according(self, name: str) -> str:
+        """Return that a call is stated by the OpenAPI document, as the end of a sentence; empty where it is not."""
+        return f", {ACCORDING}" if self.states(name) and self.answers(name) else ""
+
+    def moved(self) -> dict[str, str]:
+        """Return the calls that answer at another path than the documented one, as the OpenAPI document states it."""
+        return {name: path for name in DEFAULTS if (path := self.path_of(name)) != DEFAULTS[name] and self._is_at(name)}
 
     def document(self, name: str) -> Mapping[str, Any]:
         """Return what a call answered; empty where it did not."""
@@ -46,6 +73,12 @@ class ProbedCalls:
     def answers(self, name: str) -> bool:
         """Return whether a call answers as documented."""
         return name in self.calls and self.calls[name].answers
+
+    def _is_at(self, name: str) -> bool:
+        """Return whether a call, or that of a provider, answers at the path that `path_of` returns."""
+        start = self.path_of(name).partition("{provider}")[0]
+        own = (call for key, call in self.calls.items() if key.partition(" ")[0] == name)
+        return any(call.answers and call.path.startswith(start) for call in own)
 
     @property
     def active(self) -> str:
@@ -130,6 +163,8 @@ class Findings:
         deviations: those that show.
         guarantees: what can be promised here.
         target: the target's settings, as ``targets.yaml`` has them.
+        certain: the settings of the target that the gateway's OpenAPI document states.
+        local_activation: path and body of the call that local runtimes may have to be activated with (deviation 13).
     """
 
     url: str
@@ -139,6 +174,8 @@ class Findings:
     deviations: tuple[Deviation, ...]
     guarantees: tuple[Guarantee, ...]
     target: Mapping[str, Any]
+    certain: tuple[str, ...] = ()
+    local_activation: Mapping[str, Any] | None = None
 
     @property
     def answers(self) -> bool:

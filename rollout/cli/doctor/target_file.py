@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from rollout.cli.doctor.findings import OTHER_ACTIVATION, OTHER_CHAT, OTHER_HEALTH, Findings, ProbedCalls
+from rollout.cli.doctor.findings import ACCORDING, Findings, ProbedCalls
+from rollout.cli.doctor.stated_settings import stated_settings
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.urls import is_loopback
 from rollout.core.errors import RolloutError
@@ -26,10 +27,7 @@ def build_target(url: str, seen: ProbedCalls, token_env: str | None) -> dict[str
     found: dict[str, Any] = {"url": url, "environment": SANDBOX if embedded else PRODUCTION}
     if token_env:
         found["token_env"] = token_env
-    if not seen.answers("health") and seen.answers("health, elsewhere"):
-        found["paths"] = {"health": OTHER_HEALTH}
-    if not seen.answers("chat") and seen.answers("chat, elsewhere"):
-        found["chat_with"] = {"path": OTHER_CHAT, "body": {"content": "{prompt}"}}
+    found |= stated_settings(seen)
     keys = {"provider_key": _provider_key(seen), "model_key": model_key(seen)}
     found |= {setting: key for setting, key in keys.items() if key}
     rewritten = [key for key in seen.rewritten if key != found.get("provider_key")]
@@ -81,9 +79,12 @@ def describe_missing_keys(found: Findings) -> list[str]:
         hints.append(
             "#   stale_for: 10s                             how long reads may lag a write (a cache, a replica)"
         )
-    if any(call.name == "activate, elsewhere" and call.answers for call in found.calls):
-        call = f'{{path: {OTHER_ACTIVATION}, body: {{server_name: "{{provider}}", model: "{{model}}"}}}}'
-        hints.append(f"#   activate_with: {{ollama: {call}}}")
+    if found.local_activation is not None:
+        path, body = found.local_activation["path"], found.local_activation["body"]
+        filled = ", ".join(f'{name}: "{place}"' for name, place in body.items())
+        hints.append(f"#   activate_with: {{ollama: {{path: {path}, body: {{{filled}}}}}}}")
+    if found.certain:
+        hints.append(f"# {', '.join(found.certain)}: {ACCORDING}.")
     return hints
 
 

@@ -200,10 +200,19 @@ def test_a_removed_key_leaves_with_its_line_and_nothing_else(codec, key, gone, c
     assert read_keys(codec, changed, [key], file="f") == {}
 
 
+def test_pyyaml_without_libyaml_marks_the_same_places(monkeypatch):
+    text = YAML.decode()
+    tree = yaml_tree.build_tree(text)
+    monkeypatch.setattr(yaml_tree, "_LOADER", yaml.SafeLoader)
+    assert yaml_tree.build_tree(text) == tree
+    assert yaml_tree.build_tree(text.replace("\n", "\r\n")) != tree
+
+
 def test_a_file_without_a_last_line_end_and_with_a_byte_order_mark_keeps_both():
     assert edit("yaml", b"\xef\xbb\xbfa: 1\nb: 2", {"c": 3}, ["b"], file="f") == b"\xef\xbb\xbfa: 1\nc: 3"
     assert edit("yaml", b"a: 1\nb: 2", {}, ["b"], file="f") == b"a: 1"
     assert edit("json", b'{"a": 1}', {"b": 2}, file="f") == b'{"a": 1, "b": 2}'
+    assert edit("json", b"\xef\xbb\xbf{}", {"b": 2}, file="f") == b'\xef\xbb\xbf{"b": 2}'
     assert edit("json", b"{}", {"b": 2}, file="f") == b'{"b": 2}'
 
 
@@ -214,6 +223,7 @@ def test_a_file_without_a_last_line_end_and_with_a_byte_order_mark_keeps_both():
         (b"# only words", {"a": 1}, b"# only words\na: 1\n"),
         (b"---\na: 1\n...\n", {"b": 2}, b"---\na: 1\nb: 2\n...\n"),
         (b"a: 1\r\nb: 2\n\n", {"c": 3}, b"a: 1\r\nb: 2\nc: 3\n\n"),
+        (b"a:\n- x # one\n- y\n", {"a": ["x", "z"]}, b"a:\n- x # one\n- z\n"),
         (b"a:\n- x\n- y\nb: 1\n", {"a": ["z"]}, b"a: [z]\nb: 1\n"),
         (b"a: # why\n  - x\nb: 1\n", {"a": 2}, b"a: # why\n  2\nb: 1\n"),
         (b"a: {\n  b: 1,\n  c: 2\n}\n", {"a.d": 3}, b"a: {\n  b: 1,\n  c: 2,\n  d: 3\n}\n"),
@@ -268,6 +278,15 @@ def test_a_text_that_yaml_would_read_otherwise_is_quoted(word):
     changed = edit("yaml", b"a: x\nf: {b: x}\n", {"a": word, "f.b": word}, file="f")
     assert yaml.safe_load(changed) == {"a": word, "f": {"b": word}}
     assert changed.startswith(f"a: {json.dumps(word)}\n".encode())
+
+
+def test_a_mappings_own_keys_come_before_merged_ones_and_the_first_merged_mapping_before_the_next():
+    data = b"a: &a {k: 1, l: 1, m: 1}\nb: &b {l: 2, m: 2, n: 2}\nc:\n  m: 3\n  <<: [*a, *b]\n"
+    assert (
+        read_keys("yaml", data, ["c"], file="f")
+        == {"c": yaml.safe_load(data)["c"]}
+        == {"c": {"k": 1, "l": 1, "m": 3, "n": 2}}
+    )
 
 
 def test_a_file_where_yaml_reads_no_number_is_edited_too():
@@ -376,7 +395,7 @@ def test_a_key_that_a_merge_brings_is_removed_where_it_is_written():
 
 def test_aliases_that_unfold_to_too_many_values_are_refused(monkeypatch):
     monkeypatch.setattr(yaml_tree, "_MOST_VALUES", 1000)
-    bomb = b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [*a%d, *a%d]\n" % (n, n, n - 1, n - 1) for n in range(1, 30))
+    bomb = b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [*a%d, *a%d]\n" % (n, n, n - 1, n - 1) for n in range(1, 14))
     (problem,) = problems("yaml", bomb)
     assert "unfolds to more than 1,000 values" in problem
 

@@ -88,11 +88,11 @@ def test_a_file_without_a_process_id_is_refused(pid_file, content):
     refused(pid_file, "holds no process id; correct the path of the pid file")
 
 
-@pytest.mark.parametrize("pid", [0, 1, os.getpid()])
+@pytest.mark.parametrize("pid", [0, 1, None])
 def test_neither_this_process_nor_the_first_one_gets_a_signal(pid_file, pid, monkeypatch):
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("sent"))
     monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: pytest.fail("sent"))
-    pid = os.getpid() if pid > 1 else pid
+    pid = os.getpid() if pid is None else pid
     pid_file.write_text(f"{pid}")
     refused(pid_file, f"holds {pid}, which is ")
 
