@@ -19,6 +19,7 @@ from rollout.config.project import TARGETS, journal_in
 from rollout.core.caller import caller, identify
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
+from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.target import OtherCall, Target
 from rollout.core.visible import on_one_line
 from rollout.core.writes import ReadCall
@@ -31,6 +32,8 @@ ACTIVE_WITHIN_S = 0.2
 _EMBEDDED = "embedded"
 _TEXTS = ("token_env", "user", "provider_key", "model_key")
 _MAPPINGS = ("paths", "reported_as", "tls")
+_BELOW_SETTINGS = ("paths", "activate_with", "reported_as", "provider_key", "model_key")
+"""What an emergency reads of the settings of the default kind, which stand below ``settings:`` or in the target."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,20 @@ def _read_settings(path: Path, name: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(known.get(name), dict):
         raise RolloutError(f"{path}: {name!r} is no target; it knows {', '.join(map(str, known)) or 'none'}")
-    return dict(known[name])
+    return _with_settings(path, name, known[name])
+
+
+def _with_settings(path: Path, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a target's entry with the settings of the default kind among its keys; refuse any other kind."""
+    kind = entry.get("kind") or DEFAULT_KIND
+    if kind != DEFAULT_KIND:
+        raise RolloutError(
+            f"{path}: {name!r} is of kind {kind!r}, and this version cannot yet speak to gateways of another kind than "
+            f"{DEFAULT_KIND!r}; activate the safe provider by the gateway's own means"
+        )
+    below = entry.get("settings")
+    settings = below if isinstance(below, dict) else {}
+    return {**{key: settings[key] for key in _BELOW_SETTINGS if key in settings}, **entry}
 
 
 def _choose_provider(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[str, str, bool]:

@@ -17,6 +17,7 @@ import yaml
 from rollout.approvals.obligations import Obligation, ObligationKind, open_of
 from rollout.cli.main import main
 from rollout.core.clock import SystemClock, format_utc
+from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
@@ -218,6 +219,14 @@ def test_a_mistake_elsewhere_in_the_targets_file_does_not_stop_it(alarm: Alarm) 
     path = alarm.lab.folder / "broken.yaml"
     path.write_text((alarm.lab.folder / "targets.yaml").read_text() + "other: {url: 7, winduws: no}\n")
     assert alarm.ring(f"--targets={path}") == 0
+
+
+def test_another_kind_of_gateway_gets_no_call_of_the_default_one(alarm: Alarm) -> None:
+    """It is refused before anything is sent."""
+    alarm.lab.target["kind"] = "toy"
+    assert alarm.ring() == 4
+    assert "'lab' is of kind 'toy', and this version cannot yet speak to gateways of another kind" in alarm.out
+    assert alarm.lab.writes() == []
 
 
 def test_the_intent_is_on_disk_before_the_activation_is_sent(alarm: Alarm) -> None:
@@ -441,13 +450,16 @@ def test_almost_nothing_is_imported_before_the_activation() -> None:
     assert not heavy & set(loaded) - {"ssl"}
 
 
-def test_the_targets_own_call_is_sent(alarm: Alarm) -> None:
+@pytest.mark.parametrize("below", [False, True], ids=["in the target", "below settings"])
+def test_the_targets_own_call_is_sent(alarm: Alarm, below: bool) -> None:
     """Deviation 13: where the target names another call for this provider, that is the request."""
     call = {"path": "/api/v1/system/llm-servers/active", "body": {"server_name": "{provider}", "model": "{model}"}}
-    alarm.lab.target["activate_with"] = {"VLLM": call}
+    own = {"activate_with": {"VLLM": call}}
+    alarm.lab.target |= {"kind": DEFAULT_KIND, "settings": own} if below else own
     args = ["--target=lab", "--targets", str(alarm.lab.folder / "targets.yaml"), "--reports", str(alarm.lab.reports)]
     alarm.lab.options()
-    assert yaml.safe_load((alarm.lab.folder / "targets.yaml").read_text())["lab"]["activate_with"]
+    written = yaml.safe_load((alarm.lab.folder / "targets.yaml").read_text())["lab"]
+    assert (written["settings"] if below else written)["activate_with"]
     import argparse
 
     parser = argparse.ArgumentParser()
