@@ -107,8 +107,12 @@ def test_a_block_of_yaml_is_valid(block: Passage, tmp_path: Path):
 
 
 def test_the_documents_hold_blocks_of_known_languages_only():
-    """A block in another language would be read by no test; ``text`` is what a program prints."""
-    assert languages() <= {"console", "cron", "text", "toml", "yaml"}
+    """A block in another language would be read by no test; ``text`` is what a program prints.
+
+    Blocks of Python are the page's driver, which `tests/testing/test_conformance.py` installs and tries.
+    """
+    assert languages() <= {"console", "cron", "python", "text", "toml", "yaml"}
+    assert {block.passage.file for block in fenced_blocks() if block.language == "python"} == {"docs/WRITE-A-DRIVER.md"}
 
 
 def test_every_block_of_toml_is_toml():

@@ -41,6 +41,7 @@ LEFT_TO_LOADING = {
     *("scenario/changes-twice", "scenario/environment-changes-nothing", "scenario/environment-of-an-activation"),
     *("scenario/metrics-slower-than-window", "scenario/probes-above-their-cap", "scenario/probes-cap-too-low"),
     *("scenario/baseline-smaller-than-min-samples", "scenario/power-without-probes"),
+    "scenario/unexpected-share-without-probes",
     *("scenario/probes-beside-expectation", "scenario/probes-off-with-expectation"),
     *("scenario/rollback-of-no-activation", "scenario/rollback-to-itself", "scenario/strategy-of-no-activation"),
     *("scenario/strategy-stages", "scenario/strategy-with-a-restart", "scenario/strategy-without-stages"),

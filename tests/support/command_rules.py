@@ -26,6 +26,7 @@ from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.core.request import EMBEDDED
 from rollout.core.schemas.validators import InvalidValue, waivable
 from rollout.core.units import duration
+from rollout.plugin.entry_point import CONFORMANCE
 from rollout.sandbox.server import Options, Sandbox
 from tests.support.command_lines import CommandLine, commands_in
 from tests.support.forks import ROOT
@@ -99,6 +100,10 @@ class CommandRules:
         yield from _parsed(_parser(is_emergency, is_mention).parse_args, words, is_mention)
 
     def _pytest(self, words: Sequence[str], is_mention: bool) -> Iterator[str]:
+        if any(word.startswith(CONFORMANCE) for word in words):
+            # Naming the kit loads its plugin, whose one option this is.
+            words = [word for word in words if not word.startswith("--driver=")]
+
         def parse(arguments: Sequence[str]) -> argparse.Namespace:
             given, unknown = self._options.parse_known_and_unknown_args(arguments)
             if unknown:
@@ -232,7 +237,7 @@ def _scenario(value: str) -> Iterator[str]:
 
 
 def _path(value: str) -> Iterator[str]:
-    if not (ROOT / value).exists():
+    if not (ROOT / value).exists() and not (value.startswith(CONFORMANCE) and _is_importable(value)):
         yield f"there is no {value}"
 
 
