@@ -85,6 +85,7 @@ _PRELOADED = (
     "rollout.engine.traffic",
     "rollout.engine.verification",
     "rollout.engine.watchdog",
+    "rollout.gateway.drivers.documented_reads",
     "rollout.monitoring.aggregates",
     "rollout.monitoring.canary",
     "rollout.monitoring.live_view",
