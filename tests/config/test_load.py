@@ -650,7 +650,8 @@ def test_the_shipped_scenarios_load_and_state_all_that_a_check_reads(file: Path)
         )
         return
     asked = request_for(scenario=file).scenario
-    assert asked.monitor.window_s <= (60 if asked.canary else 30)
+    # The five stages of the canary share their time.
+    assert asked.monitor.window_s <= (60 if file.stem == "canary" else 30)
     assert all([asked.ticket, asked.approved_by, asked.impact, asked.operator, asked.notify])
     assert asked.author not in asked.approved_by
 
