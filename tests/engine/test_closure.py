@@ -14,6 +14,7 @@ from rollout.changes.rollback_run import PROOF
 from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import JournalError
+from rollout.core.writes import HttpCall
 from rollout.engine.closure import Closure
 from rollout.engine.decision import close
 from rollout.engine.rollback_closure import roll_back_and_close
@@ -44,8 +45,9 @@ class RolledBackGateway(Calm):
         """Allow writes."""
         yield
 
-    def activate(self, provider: str, model: str) -> None:
-        """Make them active."""
+    def execute(self, call: HttpCall) -> None:
+        """Carry out an activation, the one write of these rollbacks."""
+        provider, model = call.path.split("/")[-2], call.body["model"]
         self.active = provider
         self.config |= {"ACTIVE_PROVIDER": provider, "LLM_MODEL_NAME": model}
 
