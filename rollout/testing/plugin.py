@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.core.assertions import without_assertions
 from rollout.core.clock import SystemClock
 from rollout.core.errors import RolloutError
 from rollout.core.kinds import DEFAULT_KIND
@@ -36,8 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse a kind that no package brings, before anything is started.
 
     Raises:
-        pytest.UsageError: its driver or its subject cannot be loaded.
+        pytest.UsageError: its driver or its subject cannot be loaded, or no test could fail in this process.
     """
+    if why := without_assertions():
+        raise pytest.UsageError(why)
     try:
         load_driver(config.option.driver)
     except RolloutError as problem:

@@ -100,3 +100,10 @@ def test_an_unknown_kind_is_refused(tmp_path: Path):
     ran = run_kit(tmp_path, "--driver=documentd")
     assert ran.returncode == 4
     assert "did you mean 'documented'" in ran.stderr
+
+
+def test_without_assertions_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    ran = run_kit(tmp_path, "--driver=documented")
+    assert ran.returncode == 4
+    assert "PYTHONOPTIMIZE is set" in ran.stderr
