@@ -20,8 +20,6 @@ from rollout.gateway.drivers.selection import describe_writes
 from rollout.gateway.host import env_text
 from rollout.gateway.host.commands import run_command
 from rollout.gateway.host.env_file import EnvFile
-from rollout.gateway.host.settings_file import apply_file_edit
-from rollout.gateway.host.signals import send_signal
 from rollout.journal.record import What
 
 
@@ -85,8 +83,13 @@ def carry_out(
         case HttpCall():
             gateway.execute(write)
         case FileEdit():
+            # The watchdog of a gateway that is written by calls needs no codecs, and little memory.
+            from rollout.gateway.host.settings_file import apply_file_edit  # noqa: PLC0415
+
             apply_file_edit(write, secrets={key: secrets[key] for key in write.secrets}, stop=stop)
         case Signal():
+            from rollout.gateway.host.signals import send_signal  # noqa: PLC0415
+
             send_signal(write, stop=stop)
         case Command():
             run_command(write, clock=clock, stop=stop, redact=redact, setting="the driver's settings")

@@ -362,6 +362,8 @@ def _line(source: int) -> bytes:
 
 
 if __name__ == "__main__":
+    # The little garbage of the imports goes at once: the watchdog stays in 64 MB.
+    gc.collect()
     gc.freeze()
     gc.enable()
     sys.exit(main())
