@@ -47,9 +47,8 @@ def send(
     """
     stop = NEVER if direction == "back" else rollout.stop
     writes = [write for write in describe_writes(rollout.target, wish) if not isinstance(write, Restart)]
-    secrets = resolve_secrets(
-        rollout, {key: name for write in writes if isinstance(write, FileEdit) for key, name in write.secrets.items()}
-    )
+    named = {name for write in writes if isinstance(write, FileEdit) for name in write.secrets.values()}
+    secrets = resolve_secrets(rollout, {name: name for name in named})
     with rollout.journaled_write(step, direction, to, what=what), gateway.allow_writes(step):
         for write in writes:
             carry_out(write, gateway, secrets, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
@@ -69,7 +68,7 @@ def carry_out(
     Args:
         write: the write.
         gateway: where a call goes; it allows writes.
-        secrets: key -> the value of each secret of a file's edit.
+        secrets: environment variable -> its value, for each that an edit of a file names.
         clock: times a command.
         stop: ends a command, and prevents an edit and a signal.
         redact: takes secrets out of a command's output.
@@ -86,7 +85,7 @@ def carry_out(
             # The watchdog of a gateway that is written by calls needs no codecs, and little memory.
             from rollout.gateway.host.settings_file import apply_file_edit  # noqa: PLC0415
 
-            apply_file_edit(write, secrets={key: secrets[key] for key in write.secrets}, stop=stop)
+            apply_file_edit(write, secrets={key: secrets[name] for key, name in write.secrets.items()}, stop=stop)
         case Signal():
             from rollout.gateway.host.signals import send_signal  # noqa: PLC0415
 

@@ -117,6 +117,18 @@ def test_writes_on_this_host_are_carried_out_in_order(undoing: Begin, tmp_path: 
     assert "hunter2" not in str([entry.body for entry in lab.entries(Kind.INTENT)])
 
 
+def test_one_key_of_two_files_has_the_secret_of_each(undoing: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    files = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    for file in files:
+        file.write_text("key: none\n", encoding="utf-8")
+    edits = [FileEdit(file, "yaml", secrets={"key": name}) for file, name in zip(files, ("ONE", "TWO"), strict=True)]
+    lab = undoing()
+    lab.rollout.env = {"ONE": "sk-hunter1hunter1", "TWO": "sk-hunter2hunter2"}
+    monkeypatch.setattr(selection, "driver_of", lambda _target: OnThisHost(*edits))
+    send(lab)
+    assert [file.read_text() for file in files] == ["key: sk-hunter1hunter1\n", "key: sk-hunter2hunter2\n"]
+
+
 def test_a_signal_reaches_the_process_of_the_pid_file(undoing: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     pid_file = tmp_path / "service.pid"
