@@ -71,6 +71,7 @@ class RolloutContext:
     successor: str | None = field(default=None)
     on_write: Callable[[Entry], None] = field(default=lambda _entry: None, repr=False)
     is_emergency: bool = False
+    _read: dict[int, Entry] = field(default_factory=dict, repr=False)
     _known: RolloutRecord | None = field(default=None)
     _lease_ends_s: float = field(default=0.0)
     _spooled: int = field(default=0)
@@ -101,7 +102,10 @@ class RolloutContext:
         Raises:
             JournalError: the journal cannot be read.
         """
-        entries = self.journal.entries(self.id, *REPLAYED)
+        # A journal only grows, and each call compares it with what was seen of it: only what is new is read.
+        newer = self.journal.entries(self.id, *REPLAYED, after=next(reversed(self._read), 0))
+        self._read.update((entry.seq, entry) for entry in newer)
+        entries = [*self._read.values()]
         reconciled = {entry.body.get("spool") for entry in entries}
         waiting = [entry for entry in self._waiting if entry.body["spool"] not in reconciled]
         self._known = replay(self.id, [*entries, *waiting])

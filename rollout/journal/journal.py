@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import Clock, format_utc
@@ -176,17 +176,21 @@ class Journal(AbstractContextManager["Journal"]):
         )[0]
 
     @_in_time
-    def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
+    def entries(self, rollout: str | None = None, *kinds: str, after: int = 0) -> tuple[Entry, ...]:
         """Return the entries of one rollout, or of all, in the order in which they were written.
 
         Args:
             rollout: its id; None for every rollout.
             kinds: only these kinds; none given means all.
+            after: only entries with a higher number.
 
         Raises:
             JournalError: the journal cannot be read, or an entry of it is not JSON any more.
         """
-        return self._read(schema.chosen(rollout, kinds), kinds)
+        with self._compared(self._store.read()) as connection:
+            found = connection.execute(schema.chosen(rollout, kinds), {"after": after}).all()
+        entries = map(chain.unwrapped, self._learnt(tuple(map(Entry.of, found))))
+        return tuple(entry for entry in entries if not kinds or entry.kind in kinds)
 
     @_in_time
     def rollouts(self) -> tuple[str, ...]:
@@ -365,9 +369,3 @@ class Journal(AbstractContextManager["Journal"]):
                 head = (entries[-1].seq, entries[-1].hash)
             connection.execute(schema.ADD, [schema.row_of(entry) for entry in entries])
         return self._learnt(tuple(entries))
-
-    def _read(self, query: Select[Any], kinds: tuple[str, ...]) -> tuple[Entry, ...]:
-        with self._compared(self._store.read()) as connection:
-            found = connection.execute(query).all()
-        entries = map(chain.unwrapped, self._learnt(tuple(map(Entry.of, found))))
-        return tuple(entry for entry in entries if not kinds or entry.kind in kinds)

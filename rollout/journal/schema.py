@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     insert,
     inspect,
     select,
@@ -90,9 +91,11 @@ def row_of(written: Entry) -> dict[str, Any]:
 def chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
     """Return the query for the entries of one rollout, None for all, and of these kinds, none for all; in order.
 
-    Those of kind `RECONCILED` are always among them: the entry that each holds is known once it is read.
+    Those of kind `RECONCILED` are always among them: the entry that each holds is known once it is read. The query
+    takes a parameter ``after``: only entries with a higher number.
     """
-    query = ALL if rollout is None else ALL.where(entry.c.rollout == rollout)
+    query = ALL.where(entry.c.seq > bindparam("after", 0))
+    query = query if rollout is None else query.where(entry.c.rollout == rollout)
     if not kinds:
         return query
     query = query.where(entry.c.kind.in_([*map(str, kinds), RECONCILED]))

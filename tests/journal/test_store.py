@@ -305,7 +305,7 @@ def test_an_operators_request_is_found_without_reading_the_samples(existing):
     with engine.connect() as connection:
         steps = [row.detail for row in connection.execute(sqlalchemy.text(f"EXPLAIN QUERY PLAN {text}"))]
     engine.dispose()
-    assert "INDEX rollout_entry_by_kind (rollout=? AND kind=?)" in steps[0], steps
+    assert "INDEX rollout_entry_by_kind (rollout=? AND kind=?" in steps[0], steps
 
 
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(monkeypatch, refused):
