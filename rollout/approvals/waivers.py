@@ -65,5 +65,6 @@ def describe_waiver(rollout: RolloutContext, waiver: Waiver) -> str:
 
 def unused(waivers: Iterable[Waiver], record: RolloutRecord) -> list[str]:
     """Return the clauses that are waived and did not need it so far: their checks passed, or were not required."""
-    unneeded = {id_ for id_, outcome in record.clauses.items() if outcome.outcome in ("passed", "skipped")}
+    without_need = ("passed", "skipped", "not applicable")
+    unneeded = {id_ for id_, outcome in record.clauses.items() if outcome.outcome in without_need}
     return [waiver.clause for waiver in waivers if waiver.clause in unneeded]

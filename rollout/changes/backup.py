@@ -17,7 +17,6 @@ from rollout.core.errors import NotCleared, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.gateway.client import Gateway
-from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 
@@ -94,15 +93,6 @@ class Backup:
         return None if self.env is None else _damage(Path(self.env.path), self.env.sha256)
 
 
-def active_provider(gateway: Gateway, target: Target) -> ProviderChange:
-    """Return the active provider, by the name that activates it, and its model, as the gateway reports them now.
-
-    Raises:
-        GatewayError: the gateway does not answer, has no active provider, or names no model for it.
-    """
-    return driver_of(target).place(gateway.providers().active_provider, gateway.runtime_config().config)
-
-
 def is_same_provider(one: ProviderChange, other: ProviderChange) -> bool:
     """Return whether two positions are the same; provider names are case-insensitive."""
     return one.provider.casefold() == other.provider.casefold() and one.model == other.model
@@ -125,27 +115,25 @@ def take(
         GatewayError: a read failed.
         BackupError: a file cannot be written, or does not read back equal.
     """
-    previous = active_provider(gateway, target)
-    config, providers, limits = gateway.runtime_config(), gateway.providers(), gateway.governance()
-    weights = gateway.weights().shares if target.routing else None
+    now = gateway.snapshot()
     content = {
-        "config": redact(to_json(config)),
-        "providers": redact(to_json(providers) | ({} if weights is None else {"weights": to_json(weights)})),
-        "limits": redact({"cost_limits": to_json(limits.cost_limits), "rate_limits": to_json(limits.rate_limits)}),
+        "config": redact({"config": to_json(now.config), "config_sources": to_json(now.config_sources)}),
+        "providers": redact({**now.providers, **({} if now.weights is None else {"weights": to_json(now.weights)})}),
+        "limits": redact(to_json(now.limits)),
     }
     name = f"backup-{clock.now():%Y%m%d-%H%M%S-%f}-{label}"
     files = {what: _save(folder / f"{what}-{name}.json", body) for what, body in content.items()}
     return Backup(
         taken_at=format_utc(clock.now()),
-        previous=previous,
-        reported_as=providers.active_provider or "",
+        previous=now.active,
+        reported_as=now.reported_as,
         config=content["config"]["config"],
         cost_limits=content["limits"]["cost_limits"],
         rate_limits=content["limits"]["rate_limits"],
         files={what: str(path) for what, (path, _) in files.items()},
         digests={what: digest for what, (_, digest) in files.items()},
         env=_copy_env(target, f"config-{name}.env", clock),
-        weights=weights,
+        weights=now.weights,
     )
 
 
@@ -155,13 +143,13 @@ def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) 
     Raises:
         GatewayError: a read failed.
     """
-    config, limits = redact(dict(gateway.runtime_config().config)), gateway.governance()
+    config, limits = redact(dict(gateway.runtime_config().config)), gateway.limits()
     # Both, because the backup may have been written before the `.env` file's secrets were known.
     found = _diff(redact(dict(backup.config)), config, "")
-    found |= _diff(backup.cost_limits, to_json(limits.cost_limits), "cost limits ")
+    found |= _diff(backup.cost_limits, limits.cost_limits, "cost limits ")
     if backup.weights is not None and not same_weights(backup.weights, now := gateway.weights().shares):
         found |= _diff(backup.weights, now, "weights ")
-    return found | _diff(backup.rate_limits, to_json(limits.rate_limits), "rate limits ")
+    return found | _diff(backup.rate_limits, limits.rate_limits, "rate limits ")
 
 
 def env_difference(backup: Backup, target: Target, clock: Clock) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rollout.changes import provider, weights
 from rollout.changes.answer_proof import ask
-from rollout.changes.backup import Backup, active_provider, is_same_provider, recorded
+from rollout.changes.backup import Backup, is_same_provider, recorded
 from rollout.changes.read_back import await_shown, require_shown
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import Stage, is_staged, same_weights, show_weights, stages
@@ -47,7 +47,7 @@ def single_request(rollout: RolloutContext) -> Tried:
     _refuse_impossible(rollout, backup)
     provider.test(rollout, new)
     provider.remember_counters(rollout, new)
-    provider.refuse_concurrent(rollout, rollout.gateway, previous)
+    provider.refuse_concurrent(rollout.gateway, previous)
     try:
         provider.activate(rollout, rollout.gateway, new, step=SINGLE, direction="forward")
     except (JournalError, LeaseLost, Refused):
@@ -87,7 +87,7 @@ def enter(rollout: RolloutContext, stage: Stage) -> str:
     if weights.share_now(rollout, rollout.gateway) != stage.share:
         weights.send(rollout, rollout.gateway, shares, step=stage.clause, direction="forward")
     if await_shown(rollout, lambda: "" if is_in_effect(rollout, stage) else "not yet"):
-        here, now = active_provider(rollout.gateway, rollout.target), rollout.gateway.weights().shares
+        here, now = rollout.gateway.active_provider(), rollout.gateway.weights().shares
         raise GatewayError(
             "read back", f"{stage} was answered with success, and {here} is active with {show_weights(now)}"
         )
@@ -101,7 +101,7 @@ def is_in_effect(rollout: RolloutContext, stage: Stage) -> bool:
         GatewayError: it cannot be read.
     """
     active = rollout.expected_active if stage.is_all else recorded(rollout.last_known_record().backup).previous
-    here = active_provider(rollout.gateway, rollout.target)
+    here = rollout.gateway.active_provider()
     return is_same_provider(here, active) and weights.share_now(rollout, rollout.gateway) == stage.share
 
 
@@ -178,18 +178,18 @@ def _activate_previous(rollout: RolloutContext, new: ProviderChange, previous: P
     gateway = rollout.gateway.uninterruptible()
     with suppress(GatewayError):
         # What cannot be read is activated all the same: this rollout has written, and only a write undoes that.
-        here = active_provider(gateway, rollout.target)
+        here = gateway.active_provider()
         if not any(is_same_provider(here, place) for place in (new, previous)):
             raise ConcurrentChange(
                 f"{here} is active, which is neither {new} nor {previous}: it was changed outside this rollout and is "
                 "not overwritten"
             )
     provider.activate(rollout, gateway, previous, step=SINGLE, direction="back")
-    require_shown(rollout, "activate", lambda: provider.elsewhere(rollout, gateway, previous), stop=NEVER)
+    require_shown(rollout, "activate", lambda: provider.elsewhere(gateway, previous), stop=NEVER)
 
 
 def _ask(rollout: RolloutContext, new: ProviderChange) -> str:
-    require_shown(rollout, "activate", lambda: provider.elsewhere(rollout, rollout.gateway, new))
+    require_shown(rollout, "activate", lambda: provider.elsewhere(rollout.gateway, new))
     answered = ask(rollout, new, SINGLE)
     if answered.problem is not None:
         raise GatewayError("POST chat/completions", answered.problem)

@@ -14,7 +14,6 @@ from rollout.changes import canary, environment, limits, provider, restart, weig
 from rollout.changes.backup import (
     Backup,
     BackupError,
-    active_provider,
     differences,
     env_difference,
     is_same_provider,
@@ -157,7 +156,7 @@ def repeat(rollout: RolloutContext) -> Repeated:
     at_once = [each for each in rollout.scenario.changes if not (staged and isinstance(each, ProviderChange))]
     missing = [str(change) for change in at_once if not kind_of(change).in_effect(rollout, change)]
     if missing:
-        here = active_provider(rollout.gateway, rollout.target)
+        here = rollout.gateway.active_provider()
         raise GatewayError("read back", f"not in effect: {', '.join(missing)}; {here} is active")
     before = len(rollout.record().writes)
     message = "\n".join(f"{done.change}: {done.message}" for done in apply(rollout).done)
@@ -219,12 +218,12 @@ def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
     pays = price is None or rollout.policy.prove_way_back == "execute"
     if not pays and previous.provider in target.activate_with:
         return f"proven except the runtime switch: {price}; its connection test and preflight passed (PRE-2.4)"
-    provider.refuse_concurrent(rollout, rollout.gateway, previous)
+    provider.refuse_concurrent(rollout.gateway, previous)
     provider.activate(rollout, rollout.gateway, previous, step="APP-0.2", direction="proof")
     proven = f"{previous} was activated once more and is active"
     if takes_restart(target, previous):
         proven += f", after {_restarted(rollout, backup)}" if pays else f"; proven except the restart: {price}"
-    here = active_provider(rollout.gateway, target)
+    here = rollout.gateway.active_provider()
     if not is_same_provider(here, previous):
         raise ConcurrentChange(f"activating {previous} once more led to {here}; a rollback would too")
     if not is_staged(rollout.scenario):

@@ -12,10 +12,10 @@ from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import LimitChange
 from rollout.core.schemas.validators import suggest
+from rollout.core.snapshot import GovernanceLimits
 from rollout.core.target import Target
 from rollout.core.wishes import SetLimit
 from rollout.gateway.client import Gateway
-from rollout.gateway.responses import Governance
 from rollout.journal.record import What, Write
 
 
@@ -39,7 +39,7 @@ def steps(rollout: RolloutContext, change: LimitChange) -> Iterator[tuple[str, C
     yield "APP-3.2", lambda: _verify(rollout, change)
 
 
-def by_name(of: Backup | Governance) -> dict[str, LimitChange]:
+def by_name(of: Backup | GovernanceLimits) -> dict[str, LimitChange]:
     """Return limits by their names, such as ``cost provider:openai``, each as the change that sets it again.
 
     A call asks for ``openai`` where the gateway reports ``provider:openai`` (deviation 20).
@@ -57,7 +57,7 @@ def moved(gateway: Gateway, backup: Backup) -> frozenset[str]:
     Raises:
         GatewayError: they cannot be read.
     """
-    now = by_name(gateway.governance())
+    now = by_name(gateway.limits())
     return frozenset(name for name, limit in by_name(backup).items() if not _is(now.get(name), limit.values))
 
 
@@ -77,7 +77,7 @@ def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup, *, lost: 
         RolloutError: limits that this rollout has set were changed since.
     """
     ours, to_undo = {_named(change) for change in _changes(rollout)}, _limits_to_undo(rollout)
-    before, now = by_name(backup), by_name(gateway.governance())
+    before, now = by_name(backup), by_name(gateway.limits())
     sent, foreign = [], []
     for name, saved in before.items():
         if _is(now.get(name), saved.values) and name not in to_undo:
@@ -174,7 +174,7 @@ def put_back(
     Raises:
         GatewayError: they cannot be read, or one could not be set.
     """
-    now = by_name(gateway.governance())
+    now = by_name(gateway.limits())
     lost = [name for name, limit in before.items() if not _is(now.get(name), limit.values)]
     for name in lost:
         _send(rollout, gateway, before[name], step=step, direction=direction)
@@ -267,7 +267,7 @@ def _otherwise(rollout: RolloutContext, change: LimitChange) -> str:
 
 
 def _here(gateway: Gateway, change: LimitChange) -> LimitChange | None:
-    return by_name(gateway.governance()).get(_named(change))
+    return by_name(gateway.limits()).get(_named(change))
 
 
 def _changes(rollout: RolloutContext) -> list[LimitChange]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from rollout.changes import executor, limits, restart
-from rollout.changes.backup import active_provider, is_same_provider, recorded
+from rollout.changes.backup import is_same_provider, recorded
 from rollout.changes.read_back import await_shown
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import is_staged
@@ -25,7 +26,7 @@ def in_effect(rollout: RolloutContext, change: ProviderChange) -> bool:
     Raises:
         GatewayError: it cannot be read.
     """
-    return is_same_provider(active_provider(rollout.gateway, rollout.target), change)
+    return is_same_provider(rollout.gateway.active_provider(), change)
 
 
 def own(target: Target, _change: ProviderChange) -> frozenset[str]:
@@ -52,14 +53,14 @@ def activate(rollout: RolloutContext, gateway: Gateway, to: ProviderChange, *, s
     return "the gateway answered success"
 
 
-def refuse_concurrent(rollout: RolloutContext, gateway: Gateway, expected: ProviderChange) -> None:
+def refuse_concurrent(gateway: Gateway, expected: ProviderChange) -> None:
     """Read once more, right before a write, that no other provider or model was activated since (rule 3).
 
     Raises:
         ConcurrentChange: another one is active.
         GatewayError: it cannot be read.
     """
-    here = active_provider(gateway, rollout.target)
+    here = gateway.active_provider()
     if not is_same_provider(here, expected):
         raise ConcurrentChange(
             f"{here} is active instead of {expected}, right before the write: it was changed outside this rollout and "
@@ -67,9 +68,9 @@ def refuse_concurrent(rollout: RolloutContext, gateway: Gateway, expected: Provi
         )
 
 
-def elsewhere(rollout: RolloutContext, gateway: Gateway, to: ProviderChange) -> str:
-    """Return why the gateway does not report `to` active; empty if it does. Raises as `active_provider`."""
-    here = active_provider(gateway, rollout.target)
+def elsewhere(gateway: Gateway, to: ProviderChange) -> str:
+    """Return why the gateway does not report `to` active; empty if it does. Raises as `Gateway.active_provider`."""
+    here = gateway.active_provider()
     return (
         "" if is_same_provider(here, to) else f"the gateway answered success, and reports {here} active instead of {to}"
     )
@@ -81,7 +82,7 @@ def moved(rollout: RolloutContext, expected: ProviderChange) -> dict[str, str]:
     Raises:
         GatewayError: it cannot be read.
     """
-    here = active_provider(rollout.gateway, rollout.target)
+    here = rollout.gateway.active_provider()
     return {} if is_same_provider(here, expected) else {"active provider": f"{expected} -> {here}"}
 
 
@@ -106,7 +107,7 @@ def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
     if rollout.scenario.canary is None:
         # A canary's single request was the first one on it, and they were kept before that.
         remember_counters(rollout, change)
-    refuse_concurrent(rollout, rollout.gateway, recorded(rollout.last_known_record().backup).previous)
+    refuse_concurrent(rollout.gateway, recorded(rollout.last_known_record().backup).previous)
     activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
     ran = ""
     problem = _read_back(rollout, change)
@@ -145,7 +146,7 @@ def _restart_needed(rollout: RolloutContext, change: ProviderChange) -> str:
 
 def _read_back(rollout: RolloutContext, change: ProviderChange) -> str:
     """Return why the change does not show, at the latest when reads no longer lag behind; empty if it does."""
-    return await_shown(rollout, lambda: elsewhere(rollout, rollout.gateway, change))
+    return await_shown(rollout, lambda: elsewhere(rollout.gateway, change))
 
 
 def remember_counters(rollout: RolloutContext, change: ProviderChange) -> None:
@@ -155,9 +156,11 @@ def remember_counters(rollout: RolloutContext, change: ProviderChange) -> None:
         GatewayError: the fallbacks or the counters cannot be read.
         JournalError: they are not on disk.
     """
-    try:
-        counters = to_json(rollout.gateway.metrics(change.provider))
-        fallbacks = len(rollout.gateway.governance().recent_fallbacks)
-    except Refused:
-        counters, fallbacks = None, 0
+    gateway = rollout.gateway
+    counters, fallbacks = None, 0
+    # A gateway without the one may have the other.
+    with suppress(Refused):
+        counters = to_json(gateway.metrics(change.provider))
+    with suppress(Refused):
+        fallbacks = len(gateway.governance().recent_fallbacks)
     rollout.append(Kind.COUNTERS, metrics=counters, fallbacks=fallbacks)

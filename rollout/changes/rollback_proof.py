@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from rollout.changes import provider, weights
 from rollout.changes.answer_proof import count_requests
-from rollout.changes.backup import active_provider, differences, env_difference, is_same_provider
+from rollout.changes.backup import differences, env_difference, is_same_provider
 from rollout.changes.rollback_provider import activate_previous
 from rollout.changes.rollback_run import RollbackRun
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import is_staged
-from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.errors import GatewayError, NotOffered, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.gateway.expectations import answered_by, named, same_model
 from rollout.gateway.responses import Completion
@@ -57,11 +57,11 @@ def settled(run: RollbackRun) -> ProviderChange:
         GatewayError: it cannot be read, or reads do not agree.
     """
     clock, lag_s = run.rollout.clock, run.rollout.target.stale_for_s
-    reads = [active_provider(run.gateway, run.rollout.target)]
+    reads = [run.gateway.active_provider()]
     for _ in range(ROUNDS):
         if lag_s:
             clock.wait(lag_s)
-        reads.append(active_provider(run.gateway, run.rollout.target))
+        reads.append(run.gateway.active_provider())
         if is_same_provider(*reads[-2:]):
             return reads[-1]
     raise GatewayError("GET providers", f"the reads do not agree: {', then '.join(map(str, reads))}")
@@ -118,7 +118,7 @@ def _still_active(run: RollbackRun) -> ProviderChange:
     Reads that lag without a `stale_for` can show the state from before the change to RBK-2.2, and the new provider
     afterwards. A repetition of the step reads again.
     """
-    here, wanted = active_provider(run.gateway, run.rollout.target), _wanted(run)
+    here, wanted = run.gateway.active_provider(), _wanted(run)
     is_proven = any(step.clause == "RBK-2.2" and step.outcome == "passed" for step in run.steps)
     if is_proven and not is_same_provider(here, wanted):
         raise GatewayError("GET providers", f"{here} is active, and RBK-2.2 has read {wanted}: the reads do not agree")
@@ -149,17 +149,26 @@ def _counter(run: RollbackRun, answer: Completion, here: ProviderChange) -> str:
 def stabilises(run: RollbackRun) -> str:
     """Poll until the provider was connected so many times in a row (RBK-4.2).
 
+    On a gateway without a status of its providers, the service must be healthy so many times in a row.
+
     Raises:
         GatewayError: it is not, or the gateway reports another provider active than RBK-2.2 has read back.
     """
     monitor = run.rollout.scenario.monitor
-    here = _still_active(run)
+    here, without = _still_active(run), ""
     for poll in range(monitor.stable_polls):
         if poll:
             run.rollout.clock.wait(min(monitor.confirm_after_s, monitor.metrics_every_s))
-        connection = run.gateway.status(here.provider)
+        try:
+            connection = run.gateway.status(here.provider)
+        except NotOffered as lacking:
+            run.gateway.health()
+            without = lacking.reason
+            continue
         if connection.status != "connected":
             raise GatewayError(f"GET providers/{here.provider}/status", f"{connection.status}: {connection.message}")
+    if without:
+        return f"the service was healthy {monitor.stable_polls} times in a row; its provider has no status: {without}"
     return f"{here.provider} was connected {monitor.stable_polls} times in a row"
 
 

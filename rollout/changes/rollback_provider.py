@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rollout.changes import limits, provider, restart, weights
-from rollout.changes.backup import Backup, active_provider, is_same_provider
+from rollout.changes.backup import Backup, is_same_provider
 from rollout.changes.read_back import READ_BACK_S, Remedies, await_effect, await_shown, remedied
 from rollout.changes.rollback_run import AGAIN_AFTER_S, TRIES, RollbackRun
 from rollout.context import RolloutContext
@@ -66,7 +66,7 @@ def known_place(run: RollbackRun) -> ProviderChange:
     seen: list[ProviderChange] = []
 
     def stranger() -> str:
-        seen.append(active_provider(run.gateway, run.rollout.target))
+        seen.append(run.gateway.active_provider())
         known = (ProviderChange(one.provider, other.model) for one in places for other in places)
         return "" if any(is_same_provider(seen[-1], place) for place in known) else str(seen[-1])
 

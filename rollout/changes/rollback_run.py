@@ -10,7 +10,7 @@ from rollout.changes.backup import Backup
 from rollout.context import RolloutContext
 from rollout.core.clauses import CLAUSES
 from rollout.core.clock import format_utc
-from rollout.core.errors import ConcurrentChange, RolloutError
+from rollout.core.errors import ConcurrentChange, NotOffered, RolloutError
 from rollout.gateway.client import Gateway
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind, RolloutRecord
@@ -23,7 +23,7 @@ PROOF = ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a rollback: ``passed``, ``failed`` or ``not needed``, and what was seen."""
+    """One step of a rollback: ``passed``, ``failed``, ``not needed`` or ``not applicable``, and what was seen."""
 
     clause: str
     outcome: str
@@ -89,6 +89,8 @@ class RollbackRun:
         except ConcurrentChange as error:
             self.changed_elsewhere = True
             return "failed", str(error)
+        except NotOffered as error:
+            return "not applicable", error.reason
         except LeaseLost as error:
             self.superseded = True
             return "failed", str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rollout.changes import executor
-from rollout.changes.backup import Backup, active_provider, is_same_provider
+from rollout.changes.backup import Backup, is_same_provider
 from rollout.changes.read_back import require_shown
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import (
@@ -78,7 +78,7 @@ def share_now(rollout: RolloutContext, gateway: Gateway) -> float:
         GatewayError: it cannot be read.
     """
     new = rollout.expected_active
-    is_active = is_same_provider(active_provider(gateway, rollout.target), new)
+    is_active = is_same_provider(gateway.active_provider(), new)
     return share_of(gateway.weights().shares, named(rollout, new), is_active=is_active)
 
 

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 
-from rollout.changes.backup import active_provider, is_same_provider
+from rollout.changes.backup import is_same_provider
 from rollout.cli import plan_items as items
 from rollout.cli.plan_items import Before, Item, Limits, Planned
 from rollout.cli.scenario_options import load_request
+from rollout.core.applicability import find_inapplicable, find_lacking
 from rollout.core.canary_stages import STABILISE, destination, is_staged, stages, weights_at
+from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.downtime import proof_price, startup_s
 from rollout.core.errors import RolloutError
@@ -31,7 +33,7 @@ from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
 from rollout.engine.traffic import measure_traffic
 from rollout.engine.window_power import price_of
-from rollout.gateway.drivers.selection import driver_of, takes_restart
+from rollout.gateway.drivers.selection import capabilities_of, driver_of, takes_restart
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.monitoring.extension import describe_plan
@@ -80,14 +82,12 @@ def read_before(request: Request, env: Mapping[str, str], clock: Clock) -> Befor
     if target.url is None:
         return _fresh(request)
     with closing(connect(target, env, clock=clock, redactor=Redactor())) as gateway:
-        limits = gateway.governance()
-        previous = active_provider(gateway, target)
-        weights = gateway.weights().shares if target.routing else None
+        now = gateway.snapshot()
         price = price_of(request.scenario, target, gateway.metrics)
-        traffic = measure_traffic(gateway, target, previous, env, clock)
-    both = {"cost": limits.cost_limits, "rate": limits.rate_limits}
+        traffic = measure_traffic(gateway, target, now.active, env, clock)
+    both = {"cost": now.limits.cost_limits, "rate": now.limits.rate_limits}
     source = f"read from {target.url}"
-    return Before(previous, both, _env(request, clock), source, weights, unchecked, traffic, price)
+    return Before(now.active, both, _env(request, clock), source, now.weights, unchecked, traffic, price)
 
 
 def with_service(request: Request) -> Request:
@@ -120,6 +120,7 @@ def text(request: Request, plan: Planned) -> str:
             *(f"  {item}" for item in plan.rollback),
             "",
             *_list_notices(request, plan),
+            *_list_inapplicable(request),
             "",
             "may cost money:",
             *(f"  {words}" for words in driver_of(request.target).paid_reads()),
@@ -347,6 +348,15 @@ def _in_effect(change: Change, before: Before) -> bool:
         return False
     env = before.env
     return all(env.get(key) == value for key, value in change.values.items()) and not env.keys() & set(change.remove)
+
+
+def _list_inapplicable(request: Request) -> Iterator[str]:
+    """Yield which clauses are not applicable on this gateway, each with the reason."""
+    lacking = find_lacking(capabilities_of(request.target), request.target)
+    found = find_inapplicable(lacking, request.policy.required)
+    rows = [f"  {clause}: {why}" for clause, why in found.items() if CLAUSES[clause].phase in PHASES]
+    if rows:
+        yield from ("not applicable on this gateway, and never a pass:", *rows, "")
 
 
 def _undone(changes: tuple[Change, ...]) -> Iterator[Change]:

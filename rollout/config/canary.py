@@ -12,10 +12,12 @@ from rollout.config.policies import SANDBOX
 from rollout.config.schemas.scenarios import ScenarioSchema, StrategySchema
 from rollout.config.source import Place, Source
 from rollout.core.canary_stages import ALL
+from rollout.core.capabilities import Capability
 from rollout.core.policy import Policy
 from rollout.core.scenario import Canary, Impact, ProviderChange
 from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
+from rollout.gateway.drivers.selection import capabilities_of
 
 PLACE: Place = ("strategy",)
 
@@ -79,8 +81,8 @@ def refuse_odd_strategy(
     if not weights and strategy.single_request != "only" and strategy.without_weights != "single_request":
         source.refuse(
             PLACE,
-            f"target {target.name!r} has no `routing:`, so its traffic cannot move in stages; say how it is set "
-            "(`routing: {set: …, read: …}`), or write `without_weights: single_request`",
+            f"traffic cannot move in stages on target {target.name!r}: {capabilities_of(target)[Capability.WEIGHTS]}; "
+            "write `without_weights: single_request`, which moves all of it at once",
         )
     _refuse_lengths(strategy, source, policy)
 

@@ -113,6 +113,7 @@ VALUES: Mapping[Validator, Json] = {
     },
     validators.waivable: _clauses(validators.waivable),
     validators.dispensable: _clauses(validators.dispensable),
+    validators.observing: _clauses(validators.observing),
     validators.flag: {"type": "boolean"},
     validators.true_or_only: {"enum": [True, "only"]},
     validators.file: _FILE,

@@ -9,6 +9,7 @@ from pathlib import Path
 from rollout.config import scenarios
 from rollout.config.config_files import ConfigFiles, display_path, is_there, read_config_files, read_policy_file
 from rollout.config.former_keys import describe_former_keys
+from rollout.config.lacking import refuse_lacking_required
 from rollout.config.policies import read_policies
 from rollout.config.policy_rules import refuse_missing_sources
 from rollout.config.project import DEFAULT_SCENARIO
@@ -202,6 +203,8 @@ class _Inputs:
         if chosen and rule:
             scenarios.refuse_misfits(self.requested, chosen, rule, self.check_sandbox)
             refuse_missing_sources(chosen.target, chosen.place, rule, self.files.targets)
+            waived = [waiver.clause for waiver in self.requested.parsed.waivers or ()]
+            refuse_lacking_required(waived, rule, chosen.target, chosen.place, self.files.targets)
         self._raise_if_any(origin)
         if chosen is None or rule is None:  # pragma: no cover - what is missing was refused, and that was raised
             raise AssertionError("a target or policy is missing and was not refused")

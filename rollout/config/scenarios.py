@@ -11,6 +11,7 @@ from typing import Any
 from rollout.config import canary
 from rollout.config.changes import PlacedChange, read_changes
 from rollout.config.feasibility import refuse_impossible, refuse_restart
+from rollout.config.lacking import refuse_lacking_limits, refuse_needless_waivers, refuse_unmeasured
 from rollout.config.monitoring import Layer, apply_policy, merge_layers, refuse_key, refuse_loose, refuse_no_room
 from rollout.config.policy_rules import refuse_kinds, refuse_not_standard, refuse_odd_waivers
 from rollout.config.restarts import add_restart
@@ -98,7 +99,10 @@ def refuse_misfits(
     waived = {waiver.clause for waiver in parsed.waivers or ()}
     refuse_loose(layers, planned, policy, waived=waived)
     refuse_signals_without_source(layers, planned, listed.target)
+    refuse_unmeasured(layers, planned, target)
     changes = _with_restarts(requested.changes, target)
+    refuse_lacking_limits(changes, target, source)
+    refuse_needless_waivers(parsed.waivers or (), target, source)
     canary.refuse_odd_strategy(parsed, changes, source, target, policy, weights=listed.splits_traffic())
     may_be_embedded = listed.may_be_embedded()
     for placed in changes:

@@ -15,12 +15,14 @@ from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
 from rollout.config.target_kinds import read_kind
 from rollout.config.validation import fill_schema
+from rollout.core.capabilities import Capability
 from rollout.core.policy import Policy
 from rollout.core.request import EMBEDDED
 from rollout.core.schemas import validators
 from rollout.core.schemas.calls import RoutingSchema
 from rollout.core.target import Routing, Target
 from rollout.core.units import shown
+from rollout.gateway.drivers.selection import capabilities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class ListedTarget:
 
     def splits_traffic(self) -> bool:
         """Return whether the target can split its traffic by weights; the embedded gateway can."""
-        return self.target.routing is not None or self.may_be_embedded()
+        return self.may_be_embedded() or capabilities_of(self.target)[Capability.WEIGHTS] is None
 
 
 def read_targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, ListedTarget]:

@@ -79,6 +79,10 @@ class Refused(GatewayError):
     """The gateway understands the call and refuses it (a 4xx): the call changes nothing."""
 
 
+class NotOffered(Refused):
+    """The gateway lacks what is read: its driver says so, and nothing is sent (`rollout.core.capabilities`)."""
+
+
 class WriteNotAllowed(RolloutError):
     """A write is attempted outside ``gateway.allow_writes(step)``."""
 

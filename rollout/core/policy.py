@@ -90,6 +90,7 @@ class Policy:
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
         separate_duties: whether the person who applies a change must be neither its author nor an approver (PRE-2.2).
         alpha: the probability with which one trigger may breach in a rollout whose share is within its limit.
+        required: the clauses that need an outcome even on a gateway that lacks what they observe.
         power: ``warn`` or ``block`` where a window cannot tell twice a limit from the limit (PRE-2.5).
     """
 
@@ -126,11 +127,12 @@ class Policy:
     separate_duties: bool = False
     alpha: float = ALPHA
     power: str = WARN
+    required: frozenset[str] = frozenset()
 
 
 def usual(environment: str) -> Mapping[str, Any]:
     """Return the keys that version 0.1 did not know, with their values where an environment's policy states none."""
-    everywhere = {"separate_duties": False, "alpha": ALPHA, "power": WARN}
+    everywhere = {"separate_duties": False, "alpha": ALPHA, "power": WARN, "required": []}
     if environment in WITHOUT_USERS:
         return {"prove_way_back": EXECUTE, "on_missing_evidence": KEEP, **everywhere}
     return {"prove_way_back": EXCEPT_RESTART, "on_missing_evidence": WAIT, **everywhere}

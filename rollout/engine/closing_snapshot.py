@@ -7,17 +7,17 @@ it, and a gateway that does not answer gets no second request.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from rollout.approvals.obligations import ObligationKind, open_obligation
-from rollout.changes.backup import active_provider
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import format_utc
-from rollout.core.errors import NotCleared, RolloutError
+from rollout.core.errors import NotCleared, NotOffered, RolloutError
 from rollout.core.request import EMBEDDED
 from rollout.core.scenario import ProviderChange
 from rollout.gateway.client import Gateway
@@ -69,7 +69,7 @@ def capture(rollout: RolloutContext) -> None:
     body |= {"at": format_utc(now), "review_from": format_utc(now + timedelta(seconds=policy.review_after_s))}
     try:
         # An operator's Ctrl-C does not interrupt it: the decision stands, and this is short.
-        body |= _of_gateway(rollout.gateway.uninterruptible(), rollout)
+        body |= _of_gateway(rollout.gateway.uninterruptible())
     except Exception as error:  # noqa: BLE001 - the decision is published, and no error may replace it
         body["lacking"]["gateway"] = str(error) if isinstance(error, RolloutError) else repr(error)
     try:
@@ -103,21 +103,20 @@ def of_record(record: RolloutRecord) -> ClosingSnapshot:
 
 
 def counters(gateway: Gateway) -> dict[str, Metrics]:
-    """Return provider -> its counters, for every provider that takes requests.
+    """Return provider -> its counters, for every provider that takes requests; empty where the gateway counts nothing.
 
     Raises:
         GatewayError: some cannot be read.
     """
-    return {
-        each.name: gateway.metrics(each.name)
-        for each in gateway.providers().providers
-        if each.capabilities.get("inference", True)
-    }
+    taking = [each.name for each in gateway.providers().providers if each.capabilities.get("inference", True)]
+    with suppress(NotOffered):
+        return {name: gateway.metrics(name) for name in taking}
+    return {}
 
 
-def _of_gateway(gateway: Gateway, rollout: RolloutContext) -> dict[str, Any]:
+def _of_gateway(gateway: Gateway) -> dict[str, Any]:
     return {
-        "serving": to_json(active_provider(gateway, rollout.target)),
+        "serving": to_json(gateway.active_provider()),
         "boot": gateway.boot_id(),
         "metrics": {name: _counted(metrics) for name, metrics in counters(gateway).items()},
     }

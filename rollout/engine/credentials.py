@@ -9,8 +9,6 @@ from typing import Any
 
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import NEVER, Clock, StopFlag
-from rollout.core.errors import RolloutError
-from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange
@@ -96,14 +94,8 @@ def connect(
     The arguments are those of `Gateway`.
 
     Raises:
-        RolloutError: the target is of another kind than the default.
         GatewayError: the target has no URL, or a file of its TLS settings cannot be used.
     """
-    if target.kind != DEFAULT_KIND:
-        raise RolloutError(
-            f"target {target.name!r} is of kind {target.kind!r}, and this version cannot yet speak to gateways of "
-            f"another kind than {DEFAULT_KIND!r}; nothing was sent"
-        )
     return Gateway(
         target,
         token=token_of(target.token_env, env),

@@ -117,7 +117,7 @@ def _nothing_applied(
     trouble: str | None,
 ) -> Closure:
     if not missing:
-        why = f"every precheck that is owed passed{_describe_waived(rollout.last_known_record())}"
+        why = f"every precheck that is owed passed{_describe_excepted(rollout.last_known_record())}"
         return Closure(None, "CLEARED", why, {}, _next_call(rollout, "apply"))
     why = trouble or why_not(rollout, rollout.record(), missing)
     step = "run it again" if rollout.stop else "mend it and run again"
@@ -139,7 +139,7 @@ def _keep(rollout: RolloutContext, record: RolloutRecord, env: Mapping[str, str]
     if missing and rollout.policy.on_missing_evidence == WAIT:
         return _wait_for_evidence(rollout, record, missing, env)
     why = "; ".join(
-        filter(None, (f"every clause of the plan passed{_describe_waived(record)}", describe_holds(record)))
+        filter(None, (f"every clause of the plan passed{_describe_excepted(record)}", describe_holds(record)))
     )
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, describe_undo(rollout), undocumented=missing)
     if missing:
@@ -164,7 +164,7 @@ def _wait_for_evidence(
             rollout, f"its evidence was owed until {format_utc(due)}: {'; '.join(missing)}", {}, env
         )
     rollout.append(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=format_utc(due))
-    passed = f"every clause of the plan passed{_describe_waived(record)}"
+    passed = f"every clause of the plan passed{_describe_excepted(record)}"
     why = f"{passed}, and evidence cannot be written: {'; '.join(missing)}"
     step = (
         f"make room, then pytest -m {PHASES[-1]}, due by {format_utc(due)}; without evidence by then it is rolled back"
@@ -208,9 +208,9 @@ def _is_kept_on_disk(rollout: RolloutContext) -> bool:
     return record.decision is Decision.KEPT and rollout.lease is not None and record.fence == rollout.lease.token
 
 
-def _describe_waived(record: RolloutRecord) -> str:
-    """Return which clauses did not pass and are waived; empty where none is."""
-    words = [f"{id_} ({outcome.outcome.upper()})" for id_, outcome in record.waived.items()]
+def _describe_excepted(record: RolloutRecord) -> str:
+    """Return which clauses are no pass and let the rollout go on; empty where none is."""
+    words = [f"{id_} ({outcome.outcome.upper()})" for id_, outcome in record.excepted.items()]
     return f", but {', '.join(words)}" if words else ""
 
 
@@ -235,7 +235,8 @@ def _pause(rollout: RolloutContext, record: RolloutRecord) -> Closure:
     due, pause = _deadline(rollout), record.pauses[-1]
     left, window = show_span(pause["left_s"]), show_span(rollout.scenario.monitor.window_s)
     goes_on = "" if record.extension is None else f"; {Extension.from_record(record.extension)}"
-    odd = [f"{clause} is {word}" for clause, word in pause["standing"].items() if not word.startswith(State.HOLDING)]
+    fine = (State.HOLDING, State.NOT_APPLICABLE)
+    odd = [f"{clause} is {word}" for clause, word in pause["standing"].items() if not word.startswith(fine)]
     why = f"{left} of the window's {window} are left; {'; '.join(odd) or 'every trigger holds so far'}{goes_on}"
     step = f"{_next_call(rollout, PHASES[-1])}, due by {format_utc(due)}; a change without a run by then is rolled back"
     return Closure(None, "IN PROGRESS", why, {}, step, code=ExitCode.IN_PROGRESS, due=due)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rollout.changes import provider
-from rollout.changes.backup import Backup, active_provider, is_same_provider, recorded
+from rollout.changes.backup import Backup, is_same_provider, recorded
 from rollout.changes.catalogue import kind_of
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import Clock
@@ -18,12 +18,13 @@ from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.redaction import REDACTED, Redactor
 from rollout.core.request import as_opened
 from rollout.core.scenario import LimitChange, ProviderChange
+from rollout.core.snapshot import GovernanceLimits
 from rollout.core.target import Target
 from rollout.engine.credentials import connect, learn_env_files, redactor_for
 from rollout.engine.verification import moment
 from rollout.gateway.client import Gateway
 from rollout.gateway.drivers.selection import driver_of
-from rollout.gateway.responses import AuditEntry, Governance
+from rollout.gateway.responses import AuditEntry
 from rollout.journal.record import Decision, RolloutRecord, What, Write
 
 AUDIT_READ = 1000
@@ -158,9 +159,9 @@ def _compare_rollouts(reconciled: Reconciled, records: Sequence[RolloutRecord]) 
 
 
 def _now(gateway: Gateway, target: Target, redactor: Redactor) -> State:
-    place, limits = active_provider(gateway, target), gateway.governance()
-    config = redactor.value(dict(gateway.runtime_config().config))
-    return State("now", place, config, _limits(limits), _keys_of_a_place(target))
+    now = gateway.snapshot()
+    config = redactor.value(dict(now.config))
+    return State("now", now.active, config, _limits(now.limits), _keys_of_a_place(target))
 
 
 def _left(record: RolloutRecord) -> State | None:
@@ -186,7 +187,7 @@ def _keys_of_a_place(target: Target) -> frozenset[str]:
     return provider.own(target, ProviderChange("", ""))
 
 
-def _limits(of: Backup | Governance) -> dict[str, Mapping[str, float]]:
+def _limits(of: Backup | GovernanceLimits) -> dict[str, Mapping[str, float]]:
     both = (("cost", of.cost_limits), ("rate", of.rate_limits))
     return {f"{kind} limits {scope}": to_json(values) for kind, limits in both for scope, values in limits.items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from rollout.changes import limits, provider, restart, weights
-from rollout.changes.backup import active_provider, is_same_provider
+from rollout.changes.backup import is_same_provider
 from rollout.changes.read_back import READ_BACK_S, attempt, remedied
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import ALL, share_of, show_weights
@@ -75,7 +75,7 @@ def _await_late_writes(run: EmergencyRun) -> str:
 def doubt_active(rollout: RolloutContext, to: ProviderChange) -> str:
     """Return why the gateway does not report the provider active, empty if it does."""
     try:
-        here = active_provider(rollout.gateway, rollout.target)
+        here = rollout.gateway.active_provider()
     except RolloutError as error:
         return str(error)
     return "" if is_same_provider(here, to) else f"the gateway reports {here} active instead of {to}"
@@ -114,7 +114,7 @@ def _activate_again(run: EmergencyRun) -> str:
 def _restart(run: EmergencyRun) -> str:
     rollout = run.rollout
     try:
-        before, unread = limits.by_name(rollout.gateway.governance()), ""
+        before, unread = limits.by_name(rollout.gateway.limits()), ""
     except RolloutError as error:
         # Limits that cannot be read cannot be restored; that does not stop an emergency.
         before, unread = {}, f"; whether limits were lost is not known: {error}"

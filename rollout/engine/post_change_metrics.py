@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rollout.changes.backup import active_provider, is_same_provider
+from rollout.changes.backup import is_same_provider
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import format_utc
@@ -150,7 +150,7 @@ def _since(rollout: RolloutContext) -> _Since:
             "the gateway could not be read when the rollout ended, so there is nothing to compare: "
             + traces.lacking.get("gateway", "it was not read")
         )
-    now = active_provider(rollout.gateway, rollout.target)
+    now = rollout.gateway.active_provider()
     if not is_same_provider(now, traces.serving):
         raise NotJudged(
             f"{now} serves now, and {traces.serving} did when the rollout ended: it was changed since, and counters of "

@@ -17,9 +17,10 @@ from rollout.changes.rollback import planned_steps
 from rollout.changes.rollback_provider import candidates
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
+from rollout.core.capabilities import Capability
 from rollout.core.change_windows import closes_at, frozen, opens_at
 from rollout.core.clock import SLICE_S, format_utc
-from rollout.core.errors import GatewayError, TryLater
+from rollout.core.errors import GatewayError, NotOffered, TryLater
 from rollout.core.result import Outcome
 from rollout.core.scenario import ChangeClass, EnvironmentChange, ProviderChange
 from rollout.core.schemas.validators import suggest
@@ -121,6 +122,8 @@ def sources(rollout: RolloutContext, backup: Outcome[Backup], before: Outcome[Tr
         for name, poll in polls.items():
             try:
                 rows.append({"source": name, "answers": True, "sample": str(to_json(poll()))})
+            except NotOffered as lacking:
+                rows.append({"source": name, "answers": "not applicable", "sample": lacking.reason})
             except (GatewayError, LogCommandError, OSError) as error:
                 rows.append({"source": name, "answers": False, "sample": str(error)})
                 problems.append(f"{name}: {error}")
@@ -211,11 +214,13 @@ def health(rollout: RolloutContext) -> Health:
     if not listed.capabilities.get("activate"):
         return Health(rows, {}, [f"{new.provider} cannot be activated (capabilities.activate is not true)"])
     tested, ready = gateway.test_connection(new.provider), gateway.preflight(new.provider)
+    has_status = gateway.capabilities[Capability.STATUS] is None
     problems = [
         f"{p.name}, the active provider, is {p.connection.status}: {p.connection.message}; if the change is meant to "
         "fix that, name it in `fixes:`"
         for p in providers.providers
-        if p.name.casefold() == active and p.connection.status != "connected" and not _is_fixed(rollout, p.name)
+        if has_status and p.name.casefold() == active and p.connection.status != "connected"
+        if not _is_fixed(rollout, p.name)
     ]
     problems += limits.unknown_scopes(rollout, [provider.name for provider in providers.providers])
     if listed.models and new.model not in listed.models:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rollout.approvals.duties import keep_duties_apart
 from rollout.context import RolloutContext
+from rollout.core.applicability import find_inapplicable, find_lacking
 from rollout.core.caller import identify
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause
@@ -26,6 +27,7 @@ from rollout.engine.journaled_rollout import build_context
 from rollout.engine.listed_names import look_up
 from rollout.engine.prechecks import keep_to_window
 from rollout.gateway.client import Gateway
+from rollout.gateway.drivers.selection import capabilities_of
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
@@ -57,6 +59,7 @@ class Session:
         for_s: how many seconds this run watches before it leaves the rest of the window to a later one; None watches
             the whole window.
         remarks: further lines of the header.
+        inapplicable: clause id -> why the gateway lacks what the clause observes: it is in the plan, and no pass.
     """
 
     rollout: RolloutContext
@@ -71,6 +74,7 @@ class Session:
     writes_evidence: bool = False
     for_s: float | None = None
     remarks: list[str] = field(default_factory=list)
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping[str, str]) -> Session:
@@ -123,10 +127,12 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     refusal = _closed_window(rollout, options.phases) or refusal or _joined_duties(rollout, options.phases)
     _journal_run(rollout, options.phases, has_checks=not writes_evidence, is_refused=refusal is not None)
     excluded = left_out(rollout.scenario, rollout.target, rollout.policy)
+    inapplicable = find_inapplicable(rollout.last_known_record().lacking, rollout.policy.required)
     return Session(
         rollout=rollout,
         phases=options.phases,
         left_out=excluded,
+        inapplicable=inapplicable,
         plan=() if writes_evidence else plan(options.phases, rollout.scenario, excluded),
         refusal=refusal,
         resumed=earlier is not None,
@@ -310,7 +316,9 @@ def at_home(journal: Journal) -> None:
 
 
 def _opening(rollout: RolloutContext) -> dict[str, Any]:
+    lacking = find_lacking(capabilities_of(rollout.target), rollout.target)
     return {
+        **({"lacking": lacking} if lacking else {}),
         "digest": rollout.digest,
         "scenario": to_json(replace(rollout.scenario, file=None)),
         "target": to_json(rollout.target),

@@ -26,7 +26,7 @@ if __name__ == "__main__":
     # What is imported stays, so a collection finds no garbage in it: the process is armed a sixth earlier.
     gc.disable()
 
-from rollout.changes.backup import active_provider, is_same_provider, recorded
+from rollout.changes.backup import is_same_provider, recorded
 from rollout.changes.rollback import manual_commands
 from rollout.context import RolloutContext
 from rollout.core.clock import SystemClock, format_utc
@@ -284,7 +284,7 @@ class Watch:
         why = "its lease has run out"
         if self.rollout.lease_runs():
             try:
-                here = active_provider(self.rollout.gateway, self.rollout.target)
+                here = self.rollout.gateway.active_provider()
                 ours = (self.rollout.expected_active, recorded(self.rollout.last_known_record().backup).previous)
                 if any(is_same_provider(here, place) for place in ours):
                     return True

@@ -1,6 +1,7 @@
 """The gateway's calls, typed; a read is always allowed, a write only inside ``allow_writes``.
 
 Every call ends within the target's deadline, in a typed answer or in an error of one line: what, why, and the remedy.
+A read of what the gateway lacks raises `NotOffered`, and is not sent.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from contextlib import contextmanager
 from copy import copy
 from typing import TypeVar
 
+from rollout.core.capabilities import Capability
 from rollout.core.clock import NEVER, Clock, StopFlag
-from rollout.core.errors import GatewayError, WriteNotAllowed
+from rollout.core.errors import GatewayError, NotOffered, WriteNotAllowed
 from rollout.core.redaction import Redactor
 from rollout.core.target import Target
 from rollout.core.writes import Claim, HttpCall
 from rollout.gateway import parsing
 from rollout.gateway.calls import write_call
-from rollout.gateway.drivers.selection import driver_of
+from rollout.gateway.drivers.selection import capabilities_of, driver_of
 from rollout.gateway.responses import (
     Alert,
     AuditEntry,
@@ -33,6 +35,7 @@ from rollout.gateway.responses import (
     Weights,
 )
 from rollout.gateway.sender import Sender
+from rollout.gateway.state_reads import StateReads
 from rollout.gateway.transport import Answer, Exchange
 
 T = TypeVar("T")
@@ -51,11 +54,13 @@ def ignore(_: Exchange) -> None:
     """Keep no evidence."""
 
 
-class Gateway:
+class Gateway(StateReads):
     """One gateway, as one target describes it. Safe to share between threads; each thread allows writes for itself.
 
     Attributes:
         url: the base URL in effect, without the trailing slash.
+        driver: the driver of the target's kind.
+        capabilities: of every capability None where the gateway has it, else why not.
     """
 
     def __init__(
@@ -101,8 +106,8 @@ class Gateway:
             on_exchange=on_exchange,
             rollout_id=rollout_id,
         )
-        self._driver = driver_of(target)
-        self._reads = self._driver.connect(self._sender)
+        self.driver, self.capabilities = driver_of(target), capabilities_of(target)
+        self._reads = self.driver.connect(self._sender)
         self._writes = threading.local()
 
     def health(self) -> None:
@@ -117,6 +122,7 @@ class Gateway:
 
     def status(self, provider: str) -> Connection:
         """Read a provider's connection status; offline is an answer, not an error."""
+        self._require(Capability.STATUS)
         return self._reads.status(provider)
 
     def test_connection(self, provider: str) -> ConnectionTest:
@@ -129,18 +135,22 @@ class Gateway:
 
     def metrics(self, provider: str) -> Metrics:
         """Read a provider's cumulative counters and percentiles."""
+        self._require(Capability.COUNTERS)
         return self._reads.metrics(provider)
 
     def alerts(self, severity: str | None = None) -> tuple[Alert, ...]:
         """Read the alerts that are firing, of one severity (``info``, ``warning``, ``critical``) or all."""
+        self._require(Capability.ALERTS)
         return self._reads.alerts(severity)
 
     def governance(self) -> Governance:
-        """Read the governance limits."""
+        """Read the governance limits, and the fallbacks that happened."""
+        self._require(Capability.COST_LIMITS, Capability.RATE_LIMITS)
         return self._reads.governance()
 
     def audit(self, limit: int = 50) -> tuple[AuditEntry, ...]:
         """Read the newest entries of the gateway's audit log, at most `limit`."""
+        self._require(Capability.AUDIT)
         return self._reads.audit(limit)
 
     def runtime_config(self) -> RuntimeConfig:
@@ -149,10 +159,11 @@ class Gateway:
 
     def boot_id(self) -> str | None:
         """Read the id of the gateway's process; None where this gateway has none (deviation 2)."""
-        return self._reads.boot_id()
+        return None if self.capabilities[Capability.BOOT_ID] else self._reads.boot_id()
 
     def weights(self) -> Weights:
         """Read how the requests are split among providers (CAN-2). Raises GatewayError where the target cannot."""
+        self._require(Capability.WEIGHTS)
         return self._reads.weights()
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
@@ -186,6 +197,12 @@ class Gateway:
             )
         self._sender.send(write_call(call), _CLAIMS[call.claim])
 
+    def _require(self, *capabilities: Capability) -> None:
+        """Raise NotOffered where the gateway lacks all of these."""
+        reasons = [self.capabilities[each] for each in capabilities]
+        if reasons[0] and all(reasons):
+            raise NotOffered(capabilities[0].replace("_", " "), reasons[0])
+
     @contextmanager
     def allow_writes(self, step: str) -> Iterator[None]:
         """Allow writes, in this thread, for the duration of `step` (a clause id)."""
@@ -202,7 +219,7 @@ class Gateway:
         It ignores the stop flag.
         """
         other, sender = copy(self), self._sender.uninterruptible()
-        vars(other).update(_sender=sender, _reads=self._driver.connect(sender), _writes=threading.local())
+        vars(other).update(_sender=sender, _reads=self.driver.connect(sender), _writes=threading.local())
         return other
 
     def close(self) -> None:

@@ -120,9 +120,10 @@ class Write:
         return self.result != "refused"
 
 
-WAIVED, OWED = "WAIVED: ", "OWED: "
-EXCEPTIONS: Mapping[str, str] = MappingProxyType({"waived": WAIVED, "owed": OWED})
-"""Outcomes that are no pass and let a rollout go on, because a person is accountable -> how their messages begin."""
+WAIVED, OWED, NOT_APPLICABLE = "WAIVED: ", "OWED: ", "NOT APPLICABLE: "
+EXCEPTIONS: Mapping[str, str] = MappingProxyType({"waived": WAIVED, "owed": OWED, "not applicable": NOT_APPLICABLE})
+"""Outcomes that are no pass and let a rollout go on -> how their messages begin: a person is accountable, or the
+gateway lacks what the clause observes and no policy insists on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class ClauseOutcome:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the rollout may go on with it: it is a pass, or a person is accountable for it."""
+        """Whether the rollout may go on with it: it is a pass, or one of `EXCEPTIONS`."""
         return self.outcome == "passed" or self.outcome in EXCEPTIONS
 
 
@@ -363,14 +364,24 @@ class RolloutRecord:
         return clause in self.clauses and self.clauses[clause].outcome == "passed"
 
     @property
-    def waived(self) -> Mapping[str, ClauseOutcome]:
+    def lacking(self) -> Mapping[str, str]:
+        """What could not be read of the gateway when the rollout was opened -> why (`rollout.core.applicability`)."""
+        found: Mapping[str, str] = self.opened.get("lacking", {})
+        return found
+
+    @property
+    def excepted(self) -> Mapping[str, ClauseOutcome]:
         """The clauses whose outcome is one of `EXCEPTIONS`, in the order in which they were judged."""
         return {id_: outcome for id_, outcome in self.clauses.items() if outcome.outcome in EXCEPTIONS}
 
     @property
     def exceptions(self) -> list[str]:
-        """`waived`, as reports show it: ``PRE-4.4 WAIVED: …``."""
-        return [f"{id_} {outcome.message}" for id_, outcome in self.waived.items()]
+        """`excepted`, as reports show it: ``PRE-4.4 WAIVED: …``."""
+        return self.exceptions_of(*EXCEPTIONS)
+
+    def exceptions_of(self, *outcomes: str) -> list[str]:
+        """Return those of `exceptions` with one of these outcomes."""
+        return [f"{id_} {each.message}" for id_, each in self.excepted.items() if each.outcome in outcomes]
 
 
 def _scope(write: Write) -> str:

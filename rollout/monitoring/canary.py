@@ -68,7 +68,7 @@ def watch_stages(
 def held(record: RolloutRecord, stage: Stage) -> bool:
     """Return whether every trigger held over the whole stage, according to the journal."""
     judged = record.judged.get(stage.name, {})
-    return bool(judged) and all(body["state"] == State.HOLDING for body in judged.values())
+    return bool(judged) and all(State(body["state"]).allows_keeping for body in judged.values())
 
 
 def _watch_one(
@@ -118,7 +118,7 @@ def _ended(stage: Stage, watched: WindowResult) -> StageResult:
         return StageResult(stage.clause, "failed", f"{stage}: {why}")
     if watched.left_s:
         return StageResult(stage.clause, "in progress", f"{stage}: {after} of it watched")
-    odd = (verdict for verdict in watched.verdicts if verdict.state is not State.HOLDING)
+    odd = (verdict for verdict in watched.verdicts if not verdict.state.allows_keeping)
     if listed := "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in odd):
         return StageResult(stage.clause, "failed", f"{stage}: {listed}")
     return _held(stage, {verdict.clause: verdict.record() for verdict in watched.verdicts})

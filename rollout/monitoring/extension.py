@@ -11,7 +11,7 @@ from rollout.core.canary_stages import stages
 from rollout.core.change_windows import describe_obstacle
 from rollout.core.scenario import MINUTE_S, ChangeClass, Scenario
 from rollout.core.target import Target
-from rollout.monitoring.verdict import State, Verdict, show_span
+from rollout.monitoring.verdict import Verdict, show_span
 
 _AGAIN_S = 5 * MINUTE_S
 _AGAIN_SHARE = 1 / 6
@@ -64,7 +64,7 @@ class Extension:
 
 def describe_undecided(verdicts: Iterable[Verdict]) -> str:
     """Return which verdicts are undecided, and why; empty if none is, or if another one does not hold anyway."""
-    undecided = [verdict for verdict in verdicts if verdict.state is not State.HOLDING]
+    undecided = [verdict for verdict in verdicts if not verdict.state.allows_keeping]
     if not all(verdict.undecided for verdict in undecided):
         return ""
     return "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in undecided)

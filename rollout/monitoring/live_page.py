@@ -32,7 +32,13 @@ SETTLED_S = 60.0
 """Until then a trigger that has not held yet gathers data, which is no reason to act."""
 
 _MILLISECONDS = re.compile(r"(?<=T\d\d:\d\d:\d\d)\.\d{3}(?=Z)")
-_STYLES = {State.HOLDING: "green", State.BREACHED: "bold red", State.INCONCLUSIVE: "yellow", State.NO_DATA: "yellow"}
+_STYLES = {
+    State.HOLDING: "green",
+    State.BREACHED: "bold red",
+    State.INCONCLUSIVE: "yellow",
+    State.NO_DATA: "yellow",
+    State.NOT_APPLICABLE: "dim",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +240,8 @@ class Page:
             more = f"more requests may decide {open_}; " if open_ else ""
             return f" yet: {more}what does not hold at the end is rolled back ({pending})"
         alive = f", and {self.heading.previous} is alive" if is_alive(self.rollback_probe) else ""
-        return f": every trigger holds{alive}"
+        apart = self._clauses(State.NOT_APPLICABLE)
+        return f": every trigger holds{f', apart from {apart} (not applicable)' if apart else ''}{alive}"
 
     def _lacks_data(self) -> bool:
         """Return whether a source that gave data, or had the time to give some, gives none now."""
@@ -276,7 +283,7 @@ class Page:
                 f"{verdict.samples:,}",
                 self.trend(verdict.clause) or _shown_sources(verdict.source, columns.last),
             )
-            rank = Rank.HOLDING if verdict.state is State.HOLDING else Rank.ATTENTION
+            rank = Rank.HOLDING if verdict.state.allows_keeping else Rank.ATTENTION
             yield Line(_row(cells, columns), _STYLES[verdict.state], rank)
         yield Line(LEGEND, "", Rank.LEGEND)
         if any(verdict.interval or show_effective(verdict) for verdict in self.verdicts):
@@ -290,7 +297,7 @@ class Page:
         is_urgent = verdict.state is State.BREACHED or _is_about_data(verdict)
         if is_urgent or not _fits(show_numbers(verdict)[0], columns):
             rank = Rank.ATTENTION
-        elif verdict.state is not State.HOLDING and self._is_settled():
+        elif not verdict.state.allows_keeping and self._is_settled():
             rank = Rank.REASON
         else:
             return []

@@ -127,7 +127,7 @@ class Log(View):
         for verdict in verdicts:
             before = self._states.get(verdict.clause)
             # Until a trigger holds for the first time it gathers data, and only a breach is printed.
-            if before is None and verdict.state not in {State.HOLDING, State.BREACHED}:
+            if before is None and verdict.state not in {State.HOLDING, State.BREACHED, State.NOT_APPLICABLE}:
                 continue
             self._states[verdict.clause] = verdict.state
             if before is not None and before is not verdict.state:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from rollout.core.capabilities import Capability
 from rollout.core.histogram import Histogram
 from rollout.core.policy import ALPHA
 from rollout.core.scenario import Monitor, ProviderChange
@@ -215,6 +216,7 @@ class Context:
         share: the part of the requests that the new provider gets, above 0 and up to 1.
         control_latencies_ms: the latencies of the control group's synthetic requests in the stage before, ascending.
         fallbacks_are_normal: whether an answer by another provider is a fallback, and no proof (MON-5).
+        lacking: what cannot be read of the gateway, each with the reason; no source of it is polled.
         counts_codes: whether the source of users' numbers counts failures by code, and costs: the gateway's own does.
     """
 
@@ -235,6 +237,12 @@ class Context:
     control_latencies_ms: tuple[float, ...] = ()
     fallbacks_are_normal: bool = False
     counts_codes: bool = True
+    lacking: tuple[tuple[str, str], ...] = ()
+
+    def why_lacking(self, *capabilities: Capability) -> str:
+        """Return why none of these can be read of the gateway; empty where one can."""
+        reasons = [dict(self.lacking).get(each, "") for each in capabilities]
+        return reasons[0] if reasons and all(reasons) else ""
 
     @property
     def lasts_s(self) -> float:

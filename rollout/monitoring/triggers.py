@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rollout.core.capabilities import Capability
 from rollout.gateway.responses import Alert, Connection
 from rollout.monitoring.aggregates import GOOD_STATUS, Aggregates
 from rollout.monitoring.behaviour import BEHAVIOUR, judge_behaviour
@@ -17,7 +18,7 @@ from rollout.monitoring.data_quality import judge_data
 from rollout.monitoring.error_rise import judge_error_rate
 from rollout.monitoring.latency import judge_latency
 from rollout.monitoring.samples import Context, SourceName
-from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _no_data
+from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _no_data, _not_applicable
 
 # Two polls a second apart are never exactly a second apart.
 TOLERANCE = 0.9
@@ -40,6 +41,8 @@ def judge_again(
 
 def judge_status(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
     """Judge MON-1: the provider is connected; a bad status counts once a second poll confirms it."""
+    if why := context.why_lacking(Capability.STATUS):
+        return _not_applicable("MON-1", SourceName.STATUS, why)
     provider, limit = context.change.provider, GOOD_STATUS
     good = aggregates.good(SourceName.STATUS)
     if good is None or not isinstance(good.reading, Connection):
@@ -64,6 +67,8 @@ def judge_status(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
 
 def judge_alerts(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
     """Judge MON-4: no critical alert fires that was not firing before; one that cleared meanwhile counts."""
+    if why := context.why_lacking(Capability.ALERTS):
+        return _not_applicable("MON-4", SourceName.ALERTS, why)
     good = aggregates.good(SourceName.ALERTS)
     if good is None:
         return _no_data("MON-4", SourceName.ALERTS, NONE, "the critical alerts were not seen once")

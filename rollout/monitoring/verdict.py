@@ -22,12 +22,18 @@ NONE = "none"
 
 
 class State(StrEnum):
-    """The state of a trigger. Only `HOLDING` is a pass at the window's end."""
+    """The state of a trigger at the window's end: `HOLDING` is a pass; `NOT_APPLICABLE` is none, and allowed."""
 
     HOLDING = "holding"
     BREACHED = "breached"
     INCONCLUSIVE = "inconclusive"
     NO_DATA = "no data"
+    NOT_APPLICABLE = "not applicable"
+
+    @property
+    def allows_keeping(self) -> bool:
+        """Whether a change may be kept with it."""
+        return self in (State.HOLDING, State.NOT_APPLICABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,10 @@ def _last(span: Span | None, window: Span, short_s: float) -> str:
 
 def _at(aggregates: Aggregates, *sources: str) -> str:
     return max((good.at for good in map(aggregates.good, sources) if good is not None), default="")
+
+
+def _not_applicable(clause: str, source: str, why: str) -> Verdict:
+    return Verdict(clause, State.NOT_APPLICABLE, None, None, 0, source, "the window", "", why)
 
 
 def _no_data(clause: str, source: str, limit: float | str | None, message: str) -> Verdict:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.monitoring.aggregates import Aggregates
-from rollout.monitoring.verdict import State, Verdict
+from rollout.monitoring.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class WindowResult:
     @property
     def passed(self) -> bool:
         """Return whether every trigger holds at the window's end: no data is not a pass."""
-        return not self.left_s and all(verdict.state is State.HOLDING for verdict in self.verdicts)
+        return not self.left_s and all(verdict.state.allows_keeping for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)

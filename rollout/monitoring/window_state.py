@@ -57,6 +57,7 @@ def trigger_context(
         control_latencies_ms=tuple((record.window or {}).get("control_ms", ()) if control_ms is None else control_ms),
         fallbacks_are_normal=bool(target.get("fallbacks_are_normal")),
         counts_codes=(target.get("sources") or {}).get("prometheus") is None,
+        lacking=tuple(record.lacking.items()),
     )
     return raise_pace(context)
 

@@ -6,11 +6,19 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rollout.core.applicability import find_inapplicable
 from rollout.core.clauses import Clause
 from rollout.core.errors import ExitCode
+from rollout.core.policy import Policy
+from rollout.journal.record import NOT_APPLICABLE
 from rollout.plugin.run import SuiteRun
 from rollout.plugin.terminal import name_of, say_not_run
 from rollout.reporting.allure import NOT_RUN
+
+
+def find_inapplicable_checks(lacking: Mapping[str, str], policy: Policy) -> dict[str, str]:
+    """Return clause id -> the message of a check that is not applicable, given what the gateway lacks -> why."""
+    return {id_: f"{NOT_APPLICABLE}{why}" for id_, why in find_inapplicable(lacking, policy.required).items()}
 
 
 class ReadOnlyRun(SuiteRun):
@@ -112,8 +120,11 @@ class ReadOnlyRun(SuiteRun):
         for clause, why in failed.items():
             reporter.write_line(f"why: {clause}: {why}")
         say_not_run(reporter, {clause: why for clause, why in problems.items() if clause not in failed})
-        if self._left_out:
-            reporter.write_line(f"not owed: {', '.join(self._left_out)}")
+        for clause in (each for each, why in self._left_out.items() if why.startswith(NOT_APPLICABLE)):
+            reporter.write_line(f"{clause} {self._left_out[clause]}")
+        spared = [clause for clause, why in self._left_out.items() if not why.startswith(NOT_APPLICABLE)]
+        if spared:
+            reporter.write_line(f"not owed: {', '.join(spared)}")
         if self.error:
             reporter.write_line(f"trouble: {self.error}", red=True, bold=True)
         if step := self._next_step(problems):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config.load import load_target
+from rollout.core.applicability import find_lacking
 from rollout.core.clauses import planned
 from rollout.core.clock import Clock, StopFlag, SystemClock
 from rollout.core.errors import RolloutError
@@ -21,14 +22,14 @@ from rollout.core.result import Outcome
 from rollout.core.target import Target
 from rollout.engine.credentials import connect, token_of
 from rollout.engine.embedded_gateway import described
-from rollout.gateway.drivers.selection import driver_of
+from rollout.gateway.drivers.selection import capabilities_of, driver_of
 from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.gateway.transport import Exchange
 from rollout.plugin.evidence import RunEvidence
 from rollout.plugin.final_documents import announce_fetch
-from rollout.plugin.read_only_run import ReadOnlyRun
+from rollout.plugin.read_only_run import ReadOnlyRun, find_inapplicable_checks
 from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting import allure
 
@@ -66,10 +67,14 @@ class ReleaseRun(ReadOnlyRun):
         exchanges: list[Exchange] = []
         token = token_of(target.token_env, env)
         redactor, stop = Redactor([token] if token else []), StopFlag()
-        clauses, spared = planned((PHASE,)), policy.not_demanded
+        clauses = planned((PHASE,))
+        spared = {
+            **find_inapplicable_checks(find_lacking(capabilities_of(target), target), policy),
+            **dict.fromkeys(policy.not_demanded, f"policy {policy.name!r} does not demand it"),
+        }
         super().__init__(
             [clause for clause in clauses if clause.id not in spared],
-            {clause.id: f"policy {policy.name!r} does not demand it" for clause in clauses if clause.id in spared},
+            {clause.id: spared[clause.id] for clause in clauses if clause.id in spared},
             evidence=_evidence(target, policy, folder=folder, redactor=redactor, exchanges=exchanges),
             terminal=TerminalReporter(redactor.text),
             stop=stop,

@@ -28,7 +28,7 @@ from rollout.journal.spool import reconcile
 from rollout.plugin.check_outcomes import journal_outcome
 from rollout.plugin.evidence import rollout_evidence
 from rollout.plugin.final_documents import announce_fetch, seal_journal
-from rollout.plugin.read_only_run import ReadOnlyRun
+from rollout.plugin.read_only_run import ReadOnlyRun, find_inapplicable_checks
 from rollout.plugin.run import describe_error
 from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting.documents import log_operation
@@ -206,5 +206,8 @@ def _is_there(record: RolloutRecord, options: ReviewOptions) -> bool:
 def _left_out(rollout: RolloutContext, options: ReviewOptions) -> Mapping[str, str]:
     """Return clause id -> why this review does not require it; a link that is given is always checked."""
     given = {"REV-4": options.documentation, "REV-5": options.learnings}
-    spared = left_out(rollout.scenario, rollout.target, rollout.policy)
+    spared = {
+        **find_inapplicable_checks(rollout.record().lacking, rollout.policy),
+        **left_out(rollout.scenario, rollout.target, rollout.policy),
+    }
     return {clause: why for clause, why in spared.items() if clause.startswith("REV-") and not given.get(clause)}

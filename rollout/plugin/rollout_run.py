@@ -29,7 +29,7 @@ from rollout.engine.evidence_check import missing_evidence
 from rollout.engine.session import Session, acquire_target, finish
 from rollout.engine.watchdog import Watchdog, arm
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import OWED, Decision, Kind
+from rollout.journal.record import NOT_APPLICABLE, OWED, Decision, Kind
 from rollout.monitoring.verdict import Verdict
 from rollout.monitoring.window_result import WindowResult
 from rollout.plugin.check_outcomes import journal_outcome
@@ -99,6 +99,8 @@ class RolloutRun(SuiteRun):
             return None
         if clause.id in self.session.left_out:
             return self.session.left_out[clause.id]
+        if clause.id in self.session.inapplicable:
+            return f"{NOT_APPLICABLE}{self.session.inapplicable[clause.id]}"
         # MON-7 fails for an interrupted window, with the reason.
         if self.stop and not (self._interrupted and clause.id == "MON-7"):
             return f"{NOT_RUN}{self.stop.reason}"

@@ -23,7 +23,15 @@ from rollout.reporting.window_end import describe_ending, unfinished, what_it_co
 LEFT_OUT = "left out by "
 """Begins, behind `NOT RUN`, the reason of a clause whose check an option left out."""
 
-MARKS = {"passed": "✓", "failed": "✗", "not run": "·", "skipped": "-", "waived": "!", "owed": "!"}
+MARKS = {
+    "passed": "✓",
+    "failed": "✗",
+    "not run": "·",
+    "skipped": "-",
+    "waived": "!",
+    "owed": "!",
+    "not applicable": "○",
+}
 _GOOD = {Decision.KEPT: {"green": True}, None: {"green": True}, Decision.NOTHING_APPLIED: {"yellow": True}}
 _BAD: dict[str, bool] = {"red": True, "bold": True}
 _COLOURS = {
@@ -33,6 +41,7 @@ _COLOURS = {
     "skipped": {"yellow": True},
     "waived": {"yellow": True, "bold": True},
     "owed": {"yellow": True, "bold": True},
+    "not applicable": {"light": True},
 }
 
 
@@ -145,14 +154,14 @@ class RolloutReporter(TerminalReporter):
 
     def summary(self, reporter: Any, closure: Closure, code: int, trouble: str | None) -> None:
         """Print the verdict, why, what was not run, where the evidence is, and the next step."""
-        rollout = self._session.rollout
+        rollout, record = self._session.rollout, self._session.rollout.last_known_record()
         colour = _COLOURS["owed"] if closure.undocumented else _GOOD.get(closure.decision, _BAD)
         reporter.write_sep("=", f"{headline(closure)}: {rollout.change_text} on {rollout.target.name}", **colour)
         reporter.write_line(f"why: {closure.why}")
-        for line in _undecided(rollout.last_known_record()):
+        for line in _undecided(record):
             reporter.write_line(line)
-        for exception in rollout.last_known_record().exceptions:
-            reporter.write_line(exception, **_COLOURS["waived"])
+        for clause, each in record.excepted.items():
+            reporter.write_line(f"{clause} {each.message}", **_COLOURS[each.outcome])
         for row in closure.rollback:
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
         for missing in closure.undocumented:

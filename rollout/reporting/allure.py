@@ -270,6 +270,7 @@ def unguard(watcher: Guard) -> None:
 
 def write_environment(folder: Path, rollout: RolloutContext) -> None:
     """Write ``environment.properties`` and ``executor.json`` into a directory of results."""
+    record = rollout.last_known_record()
     facts = {
         "rollout": rollout.id,
         "target": rollout.target.name,
@@ -278,7 +279,8 @@ def write_environment(folder: Path, rollout: RolloutContext) -> None:
         "change": rollout.change_text,
         "ticket": rollout.scenario.ticket or "none",
         "class": str(rollout.scenario.change_class),
-        "waived_or_owed": "; ".join(rollout.last_known_record().exceptions) or "nothing",
+        "waived_or_owed": "; ".join(record.exceptions_of("waived", "owed")) or "nothing",
+        "not_applicable": "; ".join(record.exceptions_of("not applicable")) or "nothing",
         "author": rollout.scenario.author,
         "digest": rollout.digest,
         "python": platform.python_version(),

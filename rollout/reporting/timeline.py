@@ -123,7 +123,7 @@ def _verdict(body: Body, _: Body) -> EventText:
     ends = f"after {body['watched_s']:.0f} s, the window ends: {body['message']}"
     if body["decided"]:
         return "failed", f"{body['clause']} breached {ends}"
-    return None if body["state"] == State.HOLDING else ("broken", f"{body['clause']} is {body['state']} {ends}")
+    return None if State(body["state"]).allows_keeping else ("broken", f"{body['clause']} is {body['state']} {ends}")
 
 
 def _hold(body: Body, _: Body) -> EventText:

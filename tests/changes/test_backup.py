@@ -13,7 +13,6 @@ import pytest
 from rollout.changes.backup import (
     Backup,
     BackupError,
-    active_provider,
     differences,
     env_difference,
     is_same_provider,
@@ -26,6 +25,7 @@ from rollout.core.errors import GatewayError, NotCleared
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Routing, Target
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.host.env_text import EnvFileError
 from rollout.gateway.responses import Weights
 from tests.support.clocks import SimulatedClock
@@ -158,22 +158,22 @@ def test_a_single_byte_of_the_env_file_counts(gateway, target, tmp_path):
 
 
 @pytest.mark.parametrize("active", [None, ""])
-def test_no_active_provider_is_no_place_to_start_from(gateway, target, active):
+def test_no_active_provider_is_no_place_to_start_from(gateway, active):
     gateway.active = active
     with pytest.raises(GatewayError, match="no provider is active"):
-        active_provider(gateway, target)
+        gateway.active_provider()
 
 
-def test_a_configuration_without_the_model_s_key_says_how_to_mend_it(gateway, target):
+def test_a_configuration_without_the_model_s_key_says_how_to_mend_it(gateway):
     del gateway.config["LLM_MODEL_NAME"]
     with pytest.raises(GatewayError, match="name the key that holds the active model as the target's model_key"):
-        active_provider(gateway, target)
+        gateway.active_provider()
 
 
 def test_a_provider_under_another_name_is_known_by_the_one_that_activates_it(gateway, target):
-    target = replace(target, reported_as={"google": "google-gemini"})
+    gateway.driver = driver_of(replace(target, reported_as={"google": "google-gemini"}))
     gateway.active = "Google-Gemini"
-    assert active_provider(gateway, target) == ProviderChange("google", "gemma3:4b")
+    assert gateway.active_provider() == ProviderChange("google", "gemma3:4b")
 
 
 def test_a_place_is_provider_and_model_and_only_the_provider_s_case_is_free():
@@ -184,6 +184,7 @@ def test_a_place_is_provider_and_model_and_only_the_provider_s_case_is_free():
 
 def test_weights_are_saved_and_compared_where_the_target_splits_its_requests(gateway, target, tmp_path):
     splitting = replace(target, routing=Routing())
+    gateway.driver = driver_of(splitting)
     gateway.weights = lambda: Weights({"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9})
     backup = taken(gateway, splitting, tmp_path)
     assert backup.weights == {"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9}

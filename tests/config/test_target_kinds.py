@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 
 from rollout.core.canonical_json import canonical, to_json
-from rollout.core.clock import SystemClock
-from rollout.core.errors import RolloutError
 from rollout.core.kinds import DEFAULT_KIND
-from rollout.core.redaction import Redactor
 from rollout.core.request import Request, as_opened
 from rollout.core.schemas.deviations import DeviationsSchema
-from rollout.core.target import Target
-from rollout.engine.credentials import connect, redactor_for
+from rollout.engine.credentials import redactor_for
 from tests.config.test_load import CHANGE, TOKENS, refusal, request_for
 from tests.support.drivers import install_driver
 
@@ -186,14 +182,4 @@ def test_a_staging_gateway_is_of_its_targets_kind(refused: Callable[[str], str])
     assert refused(SITE + "  staging: toys\n" + toy) == (
         "targets.yaml:4: gw.staging: 'toys' is of kind 'toy', and this target of kind 'documented'; name a gateway of "
         "the same kind"
-    )
-
-
-def test_no_client_is_made_for_another_kind_than_the_default():
-    target = Target("gw", "lab", url="http://127.0.0.1:9", kind="toy")
-    with pytest.raises(RolloutError) as refused:
-        connect(target, {}, clock=SystemClock(), redactor=Redactor())
-    assert str(refused.value) == (
-        "target 'gw' is of kind 'toy', and this version cannot yet speak to gateways of another kind than "
-        "'documented'; nothing was sent"
     )

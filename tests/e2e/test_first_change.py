@@ -166,7 +166,7 @@ def assert_evidence_is_where_the_page_says(reports: Path) -> None:
     (rollout,) = {entry.rollout for entry in entries(reports)} - {""}
     record = replay(rollout, entries(reports, rollout))
     assert record.decision is Decision.KEPT
-    assert set(record.waived) == {"PRE-4.4"}
+    assert set(record.excepted) == {"PRE-4.4"}
     assert len(record.approvals) == 3
     assert {path.name for path in reports.iterdir()} >= {"index.html", "operations.log", "journal.sqlite"}
     assert {path.name for path in (reports / rollout).iterdir()} >= {"change-record.md", "junit.xml", "backup"}

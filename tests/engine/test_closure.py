@@ -124,11 +124,11 @@ def break_journal(monkeypatch: pytest.MonkeyPatch, call: str, *kinds: Kind) -> N
 
 
 def _broken(name: str, original: Callable[..., Any], kinds: tuple[Kind, ...]) -> Callable[..., Any]:
-    def broken(self: Journal, *args: Any) -> Any:
+    def broken(self: Journal, *args: Any, **options: Any) -> Any:
         kind = Kind.CLOSED if name == "append_ending" else next((each for each in Kind if each in args), None)
         if not kinds or kind in kinds:
             raise JournalError(GONE)
-        return original(self, *args)
+        return original(self, *args, **options)
 
     return broken
 

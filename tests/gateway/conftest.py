@@ -131,7 +131,7 @@ READS = {
 
 def bring_about(gateway, wish):
     """Send the writes by which the driver of the gateway's target brings a wish about."""
-    for write in gateway._driver.writes(wish):
+    for write in gateway.driver.writes(wish):
         gateway.execute(write)
 
 

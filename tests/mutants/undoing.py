@@ -477,7 +477,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # The changes
     Mutant(
         "rollout/changes/provider.py",
-        "refuse_concurrent(rollout, rollout.gateway, recorded(rollout.last_known_record().backup).previous)",
+        "refuse_concurrent(rollout.gateway, recorded(rollout.last_known_record().backup).previous)",
         "recorded(rollout.last_known_record().backup)",
         "An outside activation right before the write is not overwritten.",
         ACTIVATION,
@@ -505,7 +505,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/changes/catalogue.py",
-        "provider.refuse_concurrent(rollout, rollout.gateway, previous)",
+        "provider.refuse_concurrent(rollout.gateway, previous)",
         "str(previous)",
         "The proof of the rollback does not overwrite an outside activation.",
         ACTIVATION,

@@ -27,7 +27,12 @@ def assert_text(page: str) -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(index.Line) if field.name not in ("state", "opened")])
 def test_no_part_of_a_line_is_markup(name: str, tmp_path: Path) -> None:
-    value = {"who": (EVIL,), "owed": (EVIL,), "run_by": ((Caller(EVIL, EVIL, EVIL, EVIL), (EVIL,)),)}.get(name, EVIL)
+    value = {
+        "who": (EVIL,),
+        "owed": (EVIL,),
+        "inapplicable": (EVIL,),
+        "run_by": ((Caller(EVIL, EVIL, EVIL, EVIL), (EVIL,)),),
+    }.get(name, EVIL)
     assert_text(index.page([replace(LINE, **{name: value})], tmp_path, datetime.now(UTC)))
 
 

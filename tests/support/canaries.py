@@ -21,6 +21,7 @@ from rollout.core.histogram import Histogram
 from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share
 from rollout.core.target import Routing, Target
 from rollout.core.writes import HttpCall
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.responses import (
     Alert,
     Completion,
@@ -33,6 +34,7 @@ from rollout.gateway.responses import (
     RuntimeConfig,
     Weights,
 )
+from rollout.gateway.state_reads import StateReads
 from rollout.journal.record import Kind
 from rollout.monitoring.canary import watch_stages
 from rollout.monitoring.live_page import Heading
@@ -51,7 +53,7 @@ TARGET = Target("t", "sandbox", url="http://127.0.0.1:1", routing=Routing())
 SHORT = Canary((Share(0.1, 600), Share(0.25, 600), Share(0.5, 600), Share(1.0, 600)), stabilise_s=900)
 
 
-class Splitting:
+class Splitting(StateReads):
     """A gateway with users; who fails, and how slow each provider is, are attributes.
 
     Attributes:
@@ -79,6 +81,7 @@ class Splitting:
         self.refuses: dict[int, Exception] = {}
         self.clears = True
         self.has_histogram = True
+        self.driver = driver_of(TARGET)
         self.open = 0
         self._served = {"openai": 0.0, "ollama": 5000.0}
         self._failed = {"openai": 0.0, "ollama": 0.0}

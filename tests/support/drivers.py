@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from rollout.core.capabilities import Capability
+
 
 class Login(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -45,7 +47,10 @@ class Toy:
     def writes(self, wish):
         return ()
 
-    capabilities = read_call = paid_reads = place = active_calls = place_in = writes
+    def capabilities(self):
+        return dict.fromkeys(Capability, "a toy has nothing")
+
+    read_call = paid_reads = place = active_calls = place_in = writes
     activated_as = reported_as = activation_keys = connect = writes
 """
 """A module with a driver of the kind ``toy``."""

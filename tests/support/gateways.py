@@ -10,7 +10,9 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from rollout.core.errors import GatewayError, Refused
+from rollout.core.target import Target
 from rollout.core.writes import HttpCall
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.host.env_text import values
 from rollout.gateway.responses import (
     Alert,
@@ -27,6 +29,7 @@ from rollout.gateway.responses import (
     RuntimeConfig,
     Weights,
 )
+from rollout.gateway.state_reads import StateReads
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import OLD
 
@@ -52,7 +55,7 @@ class State:
         return f"{self.active}:{self.model}"
 
 
-class LiveGateway:
+class LiveGateway(StateReads):
     """Takes what the client's callers call, keeps a state, and records every write and who served what.
 
     Attributes:
@@ -98,6 +101,7 @@ class LiveGateway:
         self.startup_s = 0.0
         self.loses_limits: Limits | None = None
         self.env_file: Path | None = None
+        self.driver = driver_of(Target("t", "sandbox"))
         self._pending: tuple[str, str] | None = None
         self._up_at_s = 0.0
 

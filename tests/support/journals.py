@@ -198,13 +198,13 @@ class Book:
         """Keep them as they are read: with what was spooled as what it is."""
         self._raw, self._entries = entries, [unwrapped(entry) for entry in entries]
 
-    def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
+    def entries(self, rollout: str | None = None, *kinds: str, after: int = 0) -> tuple[Entry, ...]:
         """Return one rollout's entries, of these kinds; all of them for none."""
         wanted = set(map(str, kinds))
         return tuple(
             entry
             for entry in self._entries
-            if rollout in (None, entry.rollout) and (not wanted or str(entry.kind) in wanted)
+            if entry.seq > after and rollout in (None, entry.rollout) and (not wanted or str(entry.kind) in wanted)
         )
 
     def head(self) -> tuple[int, str]:

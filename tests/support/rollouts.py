@@ -11,7 +11,9 @@ from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange, Scenario
 from rollout.core.target import Target
+from rollout.gateway.drivers.selection import driver_of
 from rollout.gateway.responses import Connection, Governance, Provider, Providers, RuntimeConfig
+from rollout.gateway.state_reads import StateReads
 from rollout.journal.journal import Journal
 from tests.support.clocks import SimulatedClock
 
@@ -19,7 +21,7 @@ NEW = ProviderChange("openai", "gpt-4o")
 OLD = ProviderChange("ollama", "gemma3:4b")
 
 
-class ScriptedGateway:
+class ScriptedGateway(StateReads):
     """Answers with the values of its attributes.
 
     Attributes:
@@ -35,6 +37,7 @@ class ScriptedGateway:
         self.active: str | None = OLD.provider
         self.cost_limits = {"global": {"soft_limit_usd": 10.0, "hard_limit_usd": 50.0}}
         self.rate_limits: dict[str, dict[str, float]] = {}
+        self.driver = driver_of(Target("t", "sandbox"))
 
     def runtime_config(self) -> RuntimeConfig:
         """Return the configuration."""
@@ -80,4 +83,7 @@ def rollout_in(folder: Path, gateway: Any = None, **parts: Any) -> RolloutContex
         "stop": StopFlag(),
         "redactor": redactor,
     }
-    return RolloutContext(**{**fields, **parts})
+    rollout = RolloutContext(**{**fields, **parts})
+    if isinstance(rollout.gateway, StateReads):
+        rollout.gateway.driver = driver_of(rollout.target)
+    return rollout

@@ -50,6 +50,8 @@ class PolicySchema(Schema):
         approval_max_age_s: an older approval does not count; `none` accepts any age.
         operator_ack_max_age_s: the operator must have acknowledged within so long (PRE-4.3); `none` asks for no
             acknowledgement.
+        required: clauses that need an outcome even on a gateway that lacks what they observe, such as MON-4 where it
+            has no alerts: the target then names another source, or the scenario a waiver.
         allowed_changes: the kinds of change that this environment accepts: `provider`, `environment`, `limits`.
     """
 
@@ -95,4 +97,7 @@ class PolicySchema(Schema):
     on_missing_evidence: Annotated[str | None, BeforeValidator(validators.choice(WAIT, KEEP))] = None
     separate_duties: Flag = None
     alpha: Annotated[float | None, BeforeValidator(quantities.alpha)] = None
+    required: Annotated[
+        list[Annotated[str, BeforeValidator(validators.observing)]] | None, BeforeValidator(validators.items)
+    ] = None
     power: Annotated[str | None, BeforeValidator(validators.choice(WARN, BLOCK))] = None

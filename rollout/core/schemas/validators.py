@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rollout.core import promql
+from rollout.core.applicability import OBSERVES
 from rollout.core.clauses import CLAUSES, PHASES, why_never_left_out
 from rollout.core.redaction import Redactor
 from rollout.core.units import shown
@@ -160,10 +161,18 @@ def clause(value: Any) -> str:
 
 
 def waivable(value: Any) -> str:
-    """Return the id of a clause that may be waived."""
+    """Return the id of a clause that may be waived: of any scenario, or where the gateway lacks what it observes."""
     found = clause(value)
-    if why := why_never_left_out(found):
+    if (why := why_never_left_out(found)) and (found not in OBSERVES or CLAUSES[found].phase not in PHASES):
         raise InvalidValue(f"{found} cannot be waived: {why}")
+    return found
+
+
+def observing(value: Any) -> str:
+    """Return the id of a clause that is not applicable on a gateway without what the clause observes."""
+    found = clause(value)
+    if found not in OBSERVES:
+        raise InvalidValue(f"{found} needs an outcome on every gateway already; write some of {', '.join(OBSERVES)}")
     return found
 
 

@@ -55,7 +55,9 @@ class Documented:
         """Return what the documented API lacks: removing limits, and what the target does not say or cannot."""
         lacking = {Capability.DELETE_LIMIT: "the documented API cannot take limits away (docs/GATEWAY_API.md, 15)"}
         if self._target.routing is None:
-            lacking[Capability.WEIGHTS] = f"target {self._target.name} does not say how its requests are split"
+            lacking[Capability.WEIGHTS] = (
+                "it does not say how its requests are split, which `routing: {set: …, read: …}` does"
+            )
         if self._target.restart:
             lacking[Capability.LIVE_SWITCH] = f"target {self._target.name} states that an activation needs a restart"
         return {each: lacking.get(each) for each in Capability}

@@ -1,4 +1,7 @@
-"""The reads of a gateway that offers none: a driver's own begin here, and add what its gateway has."""
+"""The reads of a gateway that offers none: a driver's own begin here, and add what its gateway has.
+
+The client refuses a read that the driver's `capabilities` say is lacking, and calls none of these.
+"""
 
 from __future__ import annotations
 

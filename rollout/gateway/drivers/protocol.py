@@ -104,7 +104,7 @@ class Driver(Protocol):
     def capabilities(self) -> Mapping[Capability, str | None]:
         """Return of every capability None where this target's gateway has it, else why not, in one sentence.
 
-        A read of what is lacking raises `GatewayError`: an answer without content would be taken for one.
+        What is lacking is never read: the clauses that observe it are not applicable (`rollout.core.applicability`).
         """
 
     def writes(self, wish: Wish) -> tuple[Write, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rollout.core.capabilities import Capability
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, Wish
@@ -22,6 +25,23 @@ def driver_of(target: Target) -> Driver:
     from rollout.gateway.drivers.registry import load_driver  # noqa: PLC0415
 
     return load_driver(target.kind)(target)
+
+
+def capabilities_of(target: Target) -> Mapping[Capability, str | None]:
+    """Return of every capability None where the target's gateway has it, else why not.
+
+    Raises:
+        UnusableKind: the driver does not say of every one.
+    """
+    found = driver_of(target).capabilities()
+    if unsaid := [each for each in Capability if each not in found]:
+        from rollout.gateway.drivers.registry import UnusableKind  # noqa: PLC0415 - as above
+
+        raise UnusableKind(
+            f"{target.kind!r} cannot be used: its driver does not say whether its gateway has {', '.join(unsaid)}; "
+            "install a version of the package that works with this one"
+        )
+    return found
 
 
 def describe_writes(target: Target, wish: Wish) -> tuple[Write, ...]:

@@ -12,6 +12,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Protocol
 
+from rollout.core.capabilities import Capability
 from rollout.core.clock import Clock
 from rollout.core.target import Target
 from rollout.gateway.host.log_file import LogFollower, LogLine, matching
@@ -23,6 +24,13 @@ from rollout.monitoring.sources.synthetic import Probes
 OPERATOR_EVERY_S = 2.0
 NOTHING_KNOWN: Mapping[str, Any] = {}
 CRITICAL = "critical"
+_READS: Mapping[str, tuple[Capability, ...]] = {
+    SourceName.STATUS: (Capability.STATUS,),
+    SourceName.METRICS: (Capability.COUNTERS,),
+    SourceName.ALERTS: (Capability.ALERTS,),
+    SourceName.FALLBACKS: (Capability.COST_LIMITS, Capability.RATE_LIMITS),
+}
+"""Source -> what it reads of the gateway; it is left out where the gateway lacks all of it."""
 # A poll that takes longer than so many of its ticks counts as failed (MON-6).
 HANGS_AFTER = 3.0
 # A completion ends at its own deadline; only one that overruns it by this much hangs.
@@ -104,6 +112,7 @@ def gateway_sources(
 ) -> tuple[Source, ...]:
     """Return the sources of a window on `gateway`, each at the scenario's pace.
 
+    What cannot be read of the gateway is not among them (`Context.lacking`).
     They include the log if the target names a file, from its present end on, or `log` is given; the operator if
     `operator` is given; synthetic requests unless the scenario switches them off.
 
@@ -143,6 +152,7 @@ def gateway_sources(
             SourceName.ROLLBACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)
         ),
     ]
+    sources = [source for source in sources if not context.why_lacking(*_READS.get(source.name, ()))]
     if monitor.in_turn:
         sources.insert(
             -1,
@@ -154,7 +164,7 @@ def gateway_sources(
                 memory=lambda: probes.sent,
             ),
         )
-    if context.control is not None:
+    if context.control is not None and not context.why_lacking(Capability.COUNTERS):
         name, (group, remember) = context.control.provider, control or (gateway, None)
         # Polled before the canary: a cause that slows both must be in the control group's baseline already.
         sources.insert(

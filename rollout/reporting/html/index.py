@@ -56,6 +56,7 @@ class Line:
         back_after: from the decision to roll back to the entry that shows the change gone; empty where none does.
         class_: the class of the change: ``standard``, ``normal`` or ``emergency``.
         owed: its open obligations, with their due dates.
+        inapplicable: the clauses that are not applicable on its gateway, each with the reason.
         run_by: who ran it, one for each job, with the phases.
     """
 
@@ -73,6 +74,7 @@ class Line:
     class_: str = ""
     ended: str = ""
     owed: tuple[str, ...] = ()
+    inapplicable: tuple[str, ...] = ()
     run_by: tuple[tuple[Caller, tuple[str, ...]], ...] = ()
 
 
@@ -152,6 +154,7 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
         class_=class_of(record),
         ended=_ended(record),
         owed=tuple(each.describe(now) for each in open_of(record)),
+        inapplicable=tuple(record.exceptions_of("not applicable")),
         run_by=tuple((each.caller, each.phases) for each in record.implementers),
     )
 

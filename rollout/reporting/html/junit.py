@@ -21,6 +21,7 @@ _TAGS = {
     "not run": "error",
     "waived": "skipped",
     "owed": "skipped",
+    "not applicable": "skipped",
     "pending": "skipped",
     "not demanded": "skipped",
 }
@@ -31,8 +32,8 @@ _COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 def junit(story: Story, clauses: Sequence[ClauseResult], standing: Verdict) -> bytes:
     """Return the XML: a suite a phase, whose test cases are the plan's clauses, and one for the closure.
 
-    A clause that was planned and never reached is an error ``NOT RUN``; one that is waived, owed, still to come or not
-    demanded is skipped, with its reason.
+    A clause that was planned and never reached is an error ``NOT RUN``; one that is waived, owed, not applicable, still
+    to come or not demanded is skipped, with its reason.
     """
     root = ET.Element("testsuites", name=story.record.id)
     for phase in PHASES:

@@ -20,8 +20,8 @@ class ClauseResult:
     Attributes:
         clause: the clause.
         outcome: ``passed``, ``failed``, ``waived`` or ``owed`` (no pass, and a person is accountable), ``not run``
-            (planned, and never reached: no pass), ``pending`` (its phase is still to come, or goes on), or
-            ``not demanded``.
+            (planned, and never reached: no pass), ``not applicable`` (the gateway lacks what it observes: no pass),
+            ``pending`` (its phase is still to come, or goes on), or ``not demanded``.
         message: why; where it passed, the remarks of its check.
         took_s: how long its check took; 0 where none ran, or where an earlier version of the suite did not record it.
     """

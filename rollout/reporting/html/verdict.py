@@ -119,6 +119,9 @@ def facts(story: Story, standing: Verdict, clauses: Sequence[ClauseResult]) -> M
         "Evidence missing": "; ".join(story.record.missing_evidence),
         "Not run": _listed(not_run(clauses)) or "nothing: every clause that was planned has an outcome",
         "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in clauses if each.outcome == "waived"),
+        "Not applicable": "; ".join(
+            f"{each.clause.id} {each.message}" for each in clauses if each.outcome == "not applicable"
+        ),
         "Not demanded": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
         "Baseline": _baseline(story),
         "Content": content_of(story.record),
