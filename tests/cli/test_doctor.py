@@ -505,8 +505,10 @@ def test_the_installed_kinds_are_listed_with_their_packages_and_why_one_cannot_b
     assert (done.returncode, done.stderr) == (0, "")
     own = f"rollout {metadata.version('rollout')}"
     twice = "'twice' is brought by one 1.2 and two 1.2; uninstall all but one of them"
-    assert [re.split(r"\s{2,}", line) for line in done.stdout.splitlines()] == [
-        ["documented", own, Documented.summary],
+    listed = [re.split(r"\s{2,}", line) for line in done.stdout.splitlines()]
+    assert [name for name, *_ in listed] == sorted(name for name, *_ in listed)
+    assert ["documented", own, Documented.summary] in listed
+    assert [line for line in listed if line[1] != own] == [
         [
             "gone",
             "gone-driver 1.2",

@@ -1,0 +1,133 @@
+"""A folder with the files of a user who rolls out on a service behind a file, and the service itself.
+
+A rollout here is on no sandbox, so its window is long: a test asserts all of one run that it can.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.file_subjects import FileService
+from tests.support.runs import INHERITED, end_watchdogs, entries
+
+POLICY = """\
+lab:
+  window_at_least: 10s
+  not_demanded: [PRE-2.1, PRE-2.2, PRE-2.3, PRE-3.1, PRE-3.2, PRE-4.1, PRE-4.2, PRE-4.3]
+  approvals_at_least: 0
+  operator_ack_max_age: none
+"""
+SCENARIO = """\
+change: {activate: openai, model: gpt-4o}
+target: lab
+author: alice
+monitor: {window: 40s, synthetic_every: 1s, p95: 2s}
+"""
+LONGEST_S = 180.0
+
+
+class Workplace:
+    """The user's folder.
+
+    Attributes:
+        folder: the folder.
+        on: the service and its file.
+        target: the target, as ``scenarios/targets.yaml`` has it.
+    """
+
+    def __init__(self, folder: Path, on: FileService, **target: Any) -> None:
+        self.folder, self.on = folder, on
+        self.target: dict[str, Any] = {
+            "environment": "lab",
+            "kind": "file",
+            "url": on.url,
+            "env_file": "none",
+            "service": on.service,
+            "settings": on.settings,
+            **target,
+        }
+        self.write("rollout.toml", "")
+        self.write("scenarios/policy.yaml", POLICY)
+        self.write("scenarios/change.yaml", SCENARIO)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the user's."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def begin(self, *args: str) -> subprocess.Popen[str]:
+        """Begin a command in the folder."""
+        self.write("scenarios/targets.yaml", yaml.safe_dump({"lab": self.target}, sort_keys=False))
+        env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        env |= {"USER": "tester", "COLUMNS": "220", "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio"}
+        output = (self.folder / "printed.txt").open("w", encoding="utf-8")
+        with output:
+            return subprocess.Popen(
+                [sys.executable, "-m", *args],
+                cwd=self.folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    def end(self, begun: subprocess.Popen[str]) -> tuple[int, str]:
+        """Return the exit code of a command and what it printed, once it has ended."""
+        code = begun.wait(LONGEST_S)
+        return code, (self.folder / "printed.txt").read_text(encoding="utf-8")
+
+    def run(self, *args: str) -> tuple[int, str]:
+        """Run a command in the folder, and return its exit code and what it printed."""
+        return self.end(self.begin(*args))
+
+    def rollout(self) -> subprocess.Popen[str]:
+        """Begin a rollout."""
+        return self.begin("pytest", "--scenario=scenarios/change.yaml")
+
+    @property
+    def reports(self) -> Path:
+        """Where the runs write."""
+        return self.folder / "reports"
+
+    def steps(self) -> dict[str, dict[str, Any]]:
+        """Return clause -> its step in the journal."""
+        return {entry.body["clause"]: entry.body for entry in entries(self.reports) if entry.kind == "step"}
+
+    def served(self, provider: str) -> int:
+        """Return how many completions the service has answered while a provider was active, by its own records."""
+        seen = self.on.folder.lines("requests.jsonl")
+        return sum(each["provider"] == provider and each["path"].endswith("completions") for each in seen)
+
+    def loaded(self) -> list[str]:
+        """Return the providers that took effect, in order."""
+        return [f"{each['provider']}:{each['model']}" for each in self.on.folder.lines("loaded.jsonl")]
+
+    def await_in_window(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait until the service's own state meets a condition; fail when it does not in time."""
+        until = time.monotonic() + LONGEST_S
+        while not condition():
+            assert time.monotonic() < until, what
+            time.sleep(0.05)
+
+
+@contextmanager
+def workplace(folder: Path, codec: str, apply: str, **target: Any) -> Iterator[Workplace]:
+    """Give a user's folder and the running service; both end with the block."""
+    found = Workplace(folder, FileService(folder / "service", codec, apply), **target)
+    found.on.folder.start()
+    try:
+        yield found
+    finally:
+        found.on.folder.stop()
+        end_watchdogs(found.reports)
