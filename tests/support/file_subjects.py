@@ -12,6 +12,7 @@ from rollout.core.scenario import ProviderChange
 from rollout.core.target import Service, Target, Timeouts
 from rollout.gateway.drivers.registry import load_driver
 from rollout.testing.subject import Fault, State
+from tests.support import service_commands
 from tests.support.file_service import Folder, Plan
 from tests.support.forks import ROOT
 
@@ -148,6 +149,17 @@ class FileSubject:
     def stop(self) -> None:
         """End the process."""
         self.on.folder.stop()
+
+
+class CommandSubject(FileSubject):
+    """The same service, read and changed by commands."""
+
+    def start(self, folder: Path) -> Target:
+        """Start the service."""
+        self.on = FileService(folder)
+        self.on.folder.start()
+        self.on.settings = service_commands.settings(self.on.folder)
+        return self.on.target("command")
 
 
 def install_subject(folder: Path, kind: str, subject: str) -> dict[str, str]:

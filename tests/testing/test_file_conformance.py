@@ -33,3 +33,11 @@ def test_the_driver_of_a_service_behind_a_file_passes(tmp_path: Path, subject: s
     skipped = re.findall(r"SKIPPED .*?: (no .*)", ran.stdout)
     assert skipped
     assert all("a service behind a file" in each or "requests cannot be split" in each for each in skipped), skipped
+
+
+def test_the_driver_of_commands_passes(tmp_path: Path):
+    ran = run_kit(tmp_path, "command", "file_subjects:CommandSubject")
+    assert ran.returncode == 0, ran.stdout
+    assert int(re.findall(r"(\d+) passed", ran.stdout)[0]) >= 45, ran.stdout
+    assert "no weights: the target's commands do not split requests" in ran.stdout
+    assert "NotOffered" not in ran.stdout

@@ -79,7 +79,7 @@ class File:
         """Return the edit of the file, and what makes the service take it over.
 
         Raises:
-            GatewayError: the provider or model is not among the settings, or the service cannot be restarted.
+            GatewayError: the provider or model is not among the settings.
         """
         if not isinstance(wish, Activate):
             name = type(wish).__name__
@@ -89,6 +89,11 @@ class File:
         if wish.restart and not isinstance(taken_over, Restart):
             return edit, taken_over, Restart(if_needed=True)
         return edit, taken_over
+
+    def validate(self, contents: Mapping[Path, bytes]) -> tuple[str, ...]:
+        """Return nothing: an edit is read back before it is written, and what the service makes of it is its own."""
+        del contents
+        return ()
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
         """Return how a read is asked for; where no call shows what is in effect, a completion does."""
@@ -155,6 +160,12 @@ class File:
         from rollout.gateway.drivers.file_reads import FileReads  # noqa: PLC0415 - reading takes pydantic and a codec
 
         return FileReads(self, self._said, sender)
+
+    def explain_no_restart(self) -> str:
+        """Return why the service cannot take the file over by a restart that is due; empty where it can."""
+        if not self._said["apply"]["restart"] or self._target.service is not None:
+            return ""
+        return f"target {self._target.name} does not say how it is restarted; add `service: {{stop: […], start: […]}}`"
 
     @property
     def path(self) -> Path:
@@ -226,12 +237,6 @@ class File:
             return Signal(apply["signal"], Path(apply["pid_file"]))
         if apply["command"]:
             return Command(tuple(apply["command"]), apply["timeout"])
-        if self._target.service is None:
-            raise GatewayError(
-                f"editing {self.path}",
-                f"the service takes it over by a restart, and target {self._target.name} does not say how it is "
-                "restarted; add `service: {stop: […], start: […]}`",
-            )
         return Restart()
 
 

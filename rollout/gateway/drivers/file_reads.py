@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rollout.core.errors import GatewayError, RolloutError
-from rollout.core.plain_values import is_plain
 from rollout.core.scenario import ProviderChange
-from rollout.core.secret_names import NameKind, classify_name
 from rollout.core.wishes import Activate
 from rollout.core.writes import Codec, FileEdit
 from rollout.gateway import parsing
 from rollout.gateway.calls import READ, Call
 from rollout.gateway.documents import read_document
 from rollout.gateway.drivers import openai_chat
+from rollout.gateway.drivers.examinations import report_test
 from rollout.gateway.drivers.lacking import LackingReads
+from rollout.gateway.drivers.masking import mask_secret
 from rollout.gateway.expectations import same_model
 from rollout.gateway.host import codecs
 from rollout.gateway.host.settings_file import compose_content, read_settings_file
@@ -36,7 +35,6 @@ from rollout.gateway.sender import Sender
 if TYPE_CHECKING:
     from rollout.gateway.drivers.file import File
 
-MASK = "********"
 _NOTHING: Mapping[Codec, bytes] = {"env": b"", "yaml": b"{}", "json": b"{}", "toml": b""}
 _LEAST_OF_A_FAILURE = 400
 
@@ -89,7 +87,7 @@ class FileReads(LackingReads):
             found = codecs.read_keys(codec, data, keys, file=file)
         except RolloutError as problem:
             raise GatewayError(f"reading {file}", str(problem)) from None
-        config = {key: _masked(key, value) for key, value in found.items()}
+        config = {key: mask_secret(key, value) for key, value in found.items()}
         in_effect = self._said["in_effect"]
         origin = file if in_effect is None else f"GET {in_effect['path']}"
         sources = {**dict.fromkeys(config, file), MODEL_IN_EFFECT: origin}
@@ -103,30 +101,33 @@ class FileReads(LackingReads):
         """
         if provider.casefold() not in map(str.casefold, self._driver.providers):
             self.health()
-            return _tested(f"{provider} is no provider of the target", "unknown", succeeded=False)
+            return report_test(f"{provider} is no provider of the target", "unknown", succeeded=False)
         if not self._said["test"]:
             self.health()
-            return _tested(f"{provider} is listed; the service has no call that tests a connection", "unknown")
+            return report_test(f"{provider} is listed; the service has no call that tests a connection", "unknown")
         call = Call("settings.test", "GET", self._driver.test_path(provider), None, READ)
         try:
             self._sender.send(call, parsing.health)
         except GatewayError as problem:
             if problem.status is None or problem.status < _LEAST_OF_A_FAILURE:
                 raise
-            return _tested(problem.reason, "offline", succeeded=False)
-        return _tested(f"GET {call.path} answered 200", "connected")
+            return report_test(problem.reason, "offline", succeeded=False)
+        return report_test(f"GET {call.path} answered 200", "connected")
 
     def preflight(self, provider: str) -> Preflight:
-        """Examine whether a provider could be activated: its connection, and the edit of the file as it is now.
+        """Examine whether a provider could be activated: its connection, the edit of the file as it is, the restart.
 
         Raises:
             GatewayError: the service does not answer.
         """
-        tested = self.test_connection(provider)
-        connection = PreflightCheck(tested.succeeded, tested.connection_status, tested.message)
+        found = self.test_connection(provider)
+        connection = PreflightCheck(found.succeeded, found.connection_status, found.message)
         problem = self._explain_uneditable(provider)
         edit = PreflightCheck(not problem, "refused" if problem else "possible", problem or "the file can be edited")
-        return Preflight(connection.passed and edit.passed, {"connection": connection, "edit": edit})
+        lacking = self._driver.explain_no_restart()
+        take_over = PreflightCheck(not lacking, "unknown" if lacking else "stated", lacking or None)
+        checks = {"connection": connection, "edit": edit, "take_over": take_over}
+        return Preflight(all(check.passed for check in checks.values()), checks)
 
     def ask(self, prompt: str, *, max_tokens: int, stream: bool) -> Completion:
         """Request a completion; the provider is the answer's, or the one provider that has the answer's model.
@@ -195,13 +196,3 @@ class FileReads(LackingReads):
         except RolloutError as problem:
             return str(problem)
         return ""
-
-
-def _tested(message: str, status: str, *, succeeded: bool = True) -> ConnectionTest:
-    return ConnectionTest(succeeded, status, None, message)
-
-
-def _masked(key: str, value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    is_secret = classify_name(key) is NameKind.SECRET or (isinstance(value, str) and not is_plain(value))
-    return MASK if is_secret else text

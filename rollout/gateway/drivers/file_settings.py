@@ -46,7 +46,7 @@ class ApplySchema(Schema):
         signal: by a signal on which it reads the file again.
         pid_file: the file with its process id.
         command: by a command: a program and its arguments.
-        timeout_s: the command's deadline.
+        timeout: the command's deadline, in seconds.
     """
 
     example = "signal: SIGHUP, pid_file: /run/service.pid"
@@ -55,7 +55,7 @@ class ApplySchema(Schema):
     signal: _SIGNAL = None
     pid_file: _PATH = None
     command: _COMMAND = None
-    timeout_s: Annotated[float, BeforeValidator(_timeout)] = Field(30.0, validate_default=False)
+    timeout: Annotated[float, BeforeValidator(_timeout)] = 30.0
 
     @model_validator(mode="after")
     def _is_one_way(self) -> Self:

@@ -67,8 +67,9 @@ def test_no_package_takes_the_default_kind_over(site: Path):
 
 def test_an_unknown_kind_is_refused_with_those_that_are_installed(site: Path):
     install_driver(site)
+    known = sorted({*own_kinds(), "toy"})
     assert refusal("toi") == (
-        f"'toi' is no installed kind of gateway; did you mean 'toy'? the kinds are {', '.join(sorted({*own_kinds(), 'toy'}))}"
+        f"'toi' is no installed kind of gateway; did you mean 'toy'? the kinds are {', '.join(known)}"
         "; install the package that brings it, or write one of these"
     )
 
