@@ -12,7 +12,7 @@ import pytest
 
 from rollout.journal.record import Kind
 from tests.support import service_commands
-from tests.support.behind_a_file import Workplace, workplace
+from tests.support.behind_a_file import SCENARIO, Workplace, workplace
 from tests.support.file_subjects import FILES
 from tests.support.runs import entries
 
@@ -24,6 +24,9 @@ def at(tmp_path: Path) -> Iterator[Workplace]:
     """A service that its people's commands read and change."""
     with workplace(tmp_path, "yaml", "signal") as found:
         found.target |= {"kind": "command", "settings": service_commands.settings(found.on.folder)}
+        found.write(
+            "scenarios/change.yaml", SCENARIO.replace("p95: 2s", "p95: 2s, metrics_every: 2s, alerts_every: 5s")
+        )
         yield found
 
 
@@ -43,7 +46,7 @@ def test_a_change_is_kept_on_the_commands_own_counters(at: Workplace) -> None:
 
 def test_a_provider_that_goes_offline_is_rolled_back(at: Workplace) -> None:
     run = at.rollout()
-    at.await_in_window(lambda: at.served("openai") > 2, "the change is not watched")
+    at.await_watched(run)
     at.on.folder.set_faults(offline=["openai"])
     code, printed = at.end(run)
     assert code == 10, printed
@@ -54,7 +57,7 @@ def test_a_provider_that_goes_offline_is_rolled_back(at: Workplace) -> None:
 
 def test_a_provider_that_an_operator_activated_is_not_overwritten(at: Workplace) -> None:
     run = at.rollout()
-    at.await_in_window(lambda: at.served("openai") > 2, "the change is not watched")
+    at.await_watched(run)
     service_commands.Commands(at.on.folder).activate("vllm", "qwen3")
     code, printed = at.end(run)
     assert code == 11, printed

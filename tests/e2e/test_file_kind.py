@@ -53,7 +53,7 @@ def test_a_change_of_env_is_kept_after_a_signal(tmp_path: Path) -> None:
 def fail_in_window(at: Workplace, old: bytes, new: bytes) -> tuple[int, str]:
     """Run a rollout whose provider fails in the window, after an operator's edit of the file there."""
     run = at.rollout()
-    at.await_in_window(lambda: at.served("openai") > 2, "the change is not watched")
+    at.await_watched(run)
     content = at.on.file.read_bytes()
     assert content.count(old) == 1
     at.on.file.write_bytes(content.replace(old, new))
@@ -86,7 +86,7 @@ def test_another_key_that_an_operator_edited_stays_and_is_named(tmp_path: Path) 
 def test_a_provider_that_an_operator_activated_is_not_overwritten(tmp_path: Path) -> None:
     with workplace(tmp_path, "yaml", "signal", stale_for="2s") as at:
         run = at.rollout()
-        at.await_in_window(lambda: at.served("openai") > 2, "the change is not watched")
+        at.await_watched(run)
         content = at.on.file.read_bytes().replace(b"openai", b"vllm").replace(b"gpt-4o", b"qwen3")
         at.on.file.write_bytes(content)
         at.on.folder.reload()

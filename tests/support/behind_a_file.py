@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ author: alice
 monitor: {window: 40s, synthetic_every: 1s, p95: 2s}
 """
 LONGEST_S = 180.0
+_REQUESTS_BEFORE_THE_WINDOW = 3
 
 
 class Workplace:
@@ -113,11 +114,12 @@ class Workplace:
         """Return the providers that took effect, in order."""
         return [f"{each['provider']}:{each['model']}" for each in self.on.folder.lines("loaded.jsonl")]
 
-    def await_in_window(self, condition: Callable[[], Any], what: str) -> None:
-        """Wait until the service's own state meets a condition; fail when it does not in time."""
+    def await_watched(self, run: subprocess.Popen[str]) -> None:
+        """Wait until the service has answered requests of the window; fail where the run ends before."""
         until = time.monotonic() + LONGEST_S
-        while not condition():
-            assert time.monotonic() < until, what
+        while self.served("openai") < _REQUESTS_BEFORE_THE_WINDOW:
+            assert run.poll() is None, self.end(run)[1]
+            assert time.monotonic() < until, "the change is not watched"
             time.sleep(0.05)
 
 

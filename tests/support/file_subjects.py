@@ -97,8 +97,9 @@ class FileService:
         return {each: self.folder.command(each) for each in ("stop", "start")}
 
     def target(self, kind: str = "file", **settings: Any) -> Target:
-        """Return the target, its settings validated as loading does."""
-        said = load_driver(kind).settings.model_validate({**self.settings, **settings})
+        """Return the target, its settings validated as loading does; a setting of None is left out."""
+        stated = {key: value for key, value in {**self.settings, **settings}.items() if value is not None}
+        said = load_driver(kind).settings.model_validate(stated)
         return Target(
             "lab",
             "sandbox",

@@ -113,7 +113,7 @@ class CommandReads(LackingReads):
         """
         listed = self._listed(provider)
         if listed is None or listed.status is None:
-            self._refuse_absent(f"the status of {provider}", "status")
+            self._refuse_absent(f"status of {provider}", "status")
         return _connection(listed)
 
     def metrics(self, provider: str) -> Metrics:
@@ -125,7 +125,7 @@ class CommandReads(LackingReads):
         counters = self._snapshot().counters or {}
         found = next((each for name, each in counters.items() if name.casefold() == provider.casefold()), None)
         if found is None:
-            self._refuse_absent(f"the counters of {provider}", "counters")
+            self._refuse_absent(f"counters of {provider}", "counters")
         rate = found.failures / found.requests if found.requests else 0.0
         latency = Latency(None, None, None, 0)
         return Metrics(found.requests, found.requests - found.failures, found.failures, rate, latency, {})
@@ -141,7 +141,7 @@ class CommandReads(LackingReads):
         """Return the snapshot's newest entries of the audit log. Raises GatewayError where it has none."""
         found = self._snapshot().audit
         if found is None:
-            self._refuse_absent("an audit log", "audit")
+            self._refuse_absent("audit log", "audit")
         return found[:limit]
 
     def ask(self, prompt: str, *, max_tokens: int, stream: bool) -> Completion:
