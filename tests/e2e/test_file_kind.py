@@ -5,10 +5,15 @@ The judge is the service's own record of what took effect and of whom it asked, 
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
-from tests.support.behind_a_file import Workplace, workplace
+from rollout.journal.record import Kind
+from tests.monitoring.conftest import insist
+from tests.monitoring.servers import PrometheusServer
+from tests.support.behind_a_file import SCENARIO, Workplace, workplace
 from tests.support.file_subjects import FILES
+from tests.support.runs import entries, eventually
 
 FIRST, SECOND = "ollama:gemma3", "openai:gpt-4o"
 
@@ -81,6 +86,55 @@ def test_another_key_that_an_operator_edited_stays_and_is_named(tmp_path: Path) 
         assert "RBK-4.3 GET config/runtime: the gateway differs from the backup: LOG_LEVEL: info -> debug" in printed
         assert at.loaded()[-1] == FIRST
         assert at.on.file.read_bytes() == FILES["env"][1].encode().replace(old, new)
+
+
+def test_a_run_that_is_killed_is_rolled_back_by_its_watchdog(tmp_path: Path) -> None:
+    with workplace(tmp_path, "toml", "restart") as at:
+        run = at.rollout()
+        at.await_watched(run)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        eventually(lambda: at.loaded()[-1] == FIRST, "the watchdog rolls back", 60.0)
+        assert at.on.file.read_bytes() == FILES["toml"][1].encode()
+
+
+def test_a_service_that_ignores_the_signal_is_left_as_it_was(tmp_path: Path) -> None:
+    """The file holds the change, and the service does not: that is never taken for in effect."""
+    with workplace(tmp_path, "json", "signal", ignores_signal=True) as at:
+        code, printed = at.end(at.rollout())
+        assert code == 10, printed
+        assert "reports ollama:gemma3 active instead of openai:gpt-4o" in printed
+        assert at.loaded() == [FIRST]
+        assert at.on.file.read_bytes() == FILES["json"][1].encode()
+
+
+def test_users_errors_in_prometheus_roll_the_change_back(tmp_path: Path) -> None:
+    """The suite's own requests succeed; only Prometheus, which scrapes the service, knows of the users' failures."""
+    insist("prometheus")
+    source = {
+        "requests": 'llm_requests_total{provider="{provider}"}',
+        "errors": 'llm_requests_total{provider="{provider}",status="error"}',
+        "up": 'up{job="llm"}',
+    }
+    with (
+        PrometheusServer(tmp_path / "prometheus") as prometheus,
+        workplace(tmp_path, "yaml", "command") as at,
+        at.users(),
+    ):
+        prometheus.scrape(llm=at.on.url.removeprefix("http://"))
+        prometheus.until('sum(llm_requests_total{provider="ollama"}) > 60')
+        at.target["sources"] = {"prometheus": {"url": prometheus.url, **source}}
+        at.write("scenarios/change.yaml", SCENARIO.replace("p95: 2s", "p95: 2s, metrics_every: 2s"))
+        run = at.rollout()
+        at.await_watched(run)
+        at.on.folder.set_faults(failing_users=["openai"])
+        code, printed = at.end(run)
+        assert code == 10, printed
+        assert at.loaded()[-1] == FIRST
+        (decided,) = [
+            entry.body for entry in entries(at.reports) if entry.kind == Kind.VERDICT and entry.body["decided"]
+        ]
+        assert (decided["clause"], decided["source"]) == ("MON-2", "users")
 
 
 def test_a_provider_that_an_operator_activated_is_not_overwritten(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from tests.support.file_subjects import FileService
@@ -34,6 +36,7 @@ monitor: {window: 40s, synthetic_every: 1s, p95: 2s}
 """
 LONGEST_S = 180.0
 _REQUESTS_BEFORE_THE_WINDOW = 3
+_USERS_EVERY_S = 0.05
 
 
 class Workplace:
@@ -106,13 +109,32 @@ class Workplace:
         return {entry.body["clause"]: entry.body for entry in entries(self.reports) if entry.kind == "step"}
 
     def served(self, provider: str) -> int:
-        """Return how many completions the service has answered while a provider was active, by its own records."""
+        """Return how many of the suite's completions it has answered as a provider, by the service's own records."""
         seen = self.on.folder.lines("requests.jsonl")
-        return sum(each["provider"] == provider and each["path"].endswith("completions") for each in seen)
+        return sum(each["synthetic"] and each["provider"] == provider for each in seen)
 
     def loaded(self) -> list[str]:
         """Return the providers that took effect, in order."""
         return [f"{each['provider']}:{each['model']}" for each in self.on.folder.lines("loaded.jsonl")]
+
+    @contextmanager
+    def users(self) -> Iterator[None]:
+        """Let users ask for completions, twenty a second, for the duration of a block."""
+        ended = threading.Event()
+
+        def ask() -> None:
+            with httpx.Client(base_url=self.on.url, trust_env=False) as client:
+                while not ended.wait(_USERS_EVERY_S):
+                    with suppress(httpx.TransportError):  # a restart
+                        client.post("/v1/chat/completions", json={"messages": []})
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            asking.join()
 
     def await_watched(self, run: subprocess.Popen[str]) -> None:
         """Wait until the service has answered requests of the window; fail where the run ends before."""
@@ -124,9 +146,11 @@ class Workplace:
 
 
 @contextmanager
-def workplace(folder: Path, codec: str, apply: str, **target: Any) -> Iterator[Workplace]:
+def workplace(
+    folder: Path, codec: str, apply: str, *, ignores_signal: bool = False, **target: Any
+) -> Iterator[Workplace]:
     """Give a user's folder and the running service; both end with the block."""
-    found = Workplace(folder, FileService(folder / "service", codec, apply), **target)
+    found = Workplace(folder, FileService(folder / "service", codec, apply, ignores_signal=ignores_signal), **target)
     found.on.folder.start()
     try:
         yield found

@@ -26,6 +26,7 @@ from typing import Any
 
 WITHIN_S = 20.0
 HANG_S = 5.0
+PROVIDERS = ("ollama", "openai", "vllm")
 BUCKETS_S = (0.05, 0.25, 1.0, 2.5)
 
 
@@ -55,6 +56,7 @@ class Faults:
         garbage: reads answer a text that is no JSON.
         offline: providers that cannot be reached.
         failing: providers whose completions fail.
+        failing_users: providers whose completions fail for users, and not for the suite.
         impostor: the provider that answers in place of the active one.
     """
 
@@ -62,6 +64,7 @@ class Faults:
     garbage: bool = False
     offline: list[str] = field(default_factory=list)
     failing: list[str] = field(default_factory=list)
+    failing_users: list[str] = field(default_factory=list)
     impostor: str = ""
 
 
@@ -92,7 +95,8 @@ class Service:
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan, self.lock = folder, plan, threading.Lock()
-        self.counted: dict[tuple[str, str], int] = {}
+        # A counter that is born with its first failure cannot be told from a wrong name.
+        self.counted = {(provider, status): 0 for provider in PROVIDERS for status in ("ok", "error")}
         self.took: dict[str, list[float]] = {}
         self.active = read_file(plan)
         self.note("loaded.jsonl", {"why": "start", **self.active})
@@ -113,13 +117,14 @@ class Service:
         path = self.folder / "faults.json"
         return Faults(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else Faults()
 
-    def complete(self, faults: Faults) -> tuple[int, dict[str, Any]]:
+    def complete(self, faults: Faults, *, is_synthetic: bool) -> tuple[int, dict[str, Any]]:
         """Return the answer of the active provider to a completion, and count it."""
         began, active = time.monotonic(), dict(self.active)
-        is_failing = active["provider"] in (*faults.failing, *faults.offline)
+        failing = (*faults.failing, *faults.offline, *(() if is_synthetic else faults.failing_users))
+        is_failing = active["provider"] in failing
         with self.lock:
             where = active["provider"], "error" if is_failing else "ok"
-            self.counted[where] = self.counted.get(where, 0) + 1
+            self.counted[where] += 1
             self.took.setdefault(active["provider"], []).append(time.monotonic() - began)
         if is_failing:
             return 503, {"error": {"message": f"{active['provider']} is overloaded"}}
@@ -143,7 +148,7 @@ class Service:
                 lines.append(f'llm_latency_seconds_sum{{provider="{provider}"}} {sum(took):g}')
         return "\n".join(lines) + "\n"
 
-    def answer(self, method: str, path: str) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, *, is_synthetic: bool) -> tuple[int, Any]:
         """Return status and body of a request."""
         faults = self.faults()
         if faults.hang:
@@ -157,7 +162,7 @@ class Service:
             ("GET", "/healthz"): lambda: (200, {"status": "ok"}),
             ("GET", "/status"): lambda: (200, {"active": self.active, "pid": os.getpid()}),
             ("GET", "/metrics"): lambda: (200, self.metrics()),
-            ("POST", "/v1/chat/completions"): lambda: self.complete(faults),
+            ("POST", "/v1/chat/completions"): lambda: self.complete(faults, is_synthetic=is_synthetic),
         }
         return answers.get((method, path), lambda: (404, {"detail": "not found"}))()
 
@@ -168,9 +173,10 @@ def handler_of(service: Service) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def _do(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, body = service.answer(self.command, self.path)
+            is_synthetic = "X-Synthetic" in self.headers
+            status, body = service.answer(self.command, self.path, is_synthetic=is_synthetic)
             seen = {"path": self.path, "status": status, "provider": service.active["provider"]}
-            service.note("requests.jsonl", seen | {"synthetic": "X-Synthetic" in self.headers})
+            service.note("requests.jsonl", seen | {"synthetic": is_synthetic})
             content = (body if isinstance(body, str) else json.dumps(body)).encode()
             kind = "text/plain; version=0.0.4" if self.path == "/metrics" else "application/json"
             with contextlib.suppress(OSError):  # a caller that hangs up
