@@ -155,10 +155,10 @@ def test_an_output_of_another_shape_is_an_error_that_says_where(printed: Any, wh
 
 def test_no_message_and_no_evidence_holds_a_secret():
     exchanges: list[Exchange] = []
-    wrong = {**SNAPSHOT, "active": {"provider": SECRET, "model": 1}}
+    wrong = {**SNAPSHOT, "active": {"provider": SECRET, "model": 1}, SECRET: 1}
     with client(wrong, exchanges=exchanges) as on, pytest.raises(GatewayError) as problem:
         on.providers()
-    failing = printing("", code=3, errors=f"token {SECRET} expired")
+    failing = [*printing("", code=3, errors=f"token {SECRET} expired"), f"--token={SECRET}"]
     with client(exchanges=exchanges, health=failing) as on, pytest.raises(GatewayError) as failed:
         on.health()
     assert "exit code 3" in str(failed.value)
