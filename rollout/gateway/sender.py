@@ -142,8 +142,7 @@ class Sender:
             return result
         finally:
             elapsed_ms = (self._clock.monotonic() - started) * 1000
-            where = self._redactor.text(shlex.join(command))
-            self._on_exchange(record_exchange(self._redactor, where, call, at, output, elapsed_ms, error))
+            self._on_exchange(record_exchange(self._redactor, shlex.join(command), call, at, output, elapsed_ms, error))
 
     def _printed(self, command: Sequence[str], call: Call) -> bytes:
         return exchange(
