@@ -33,7 +33,7 @@ from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
 from rollout.engine.traffic import measure_traffic
 from rollout.engine.window_power import price_of
-from rollout.gateway.drivers.selection import capabilities_of, driver_of, takes_restart
+from rollout.gateway.drivers.selection import always_restarts, capabilities_of, driver_of, takes_restart
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.monitoring.extension import describe_plan
@@ -137,7 +137,8 @@ def text(request: Request, plan: Planned) -> str:
 
 def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
     target, policy = request.target, request.policy
-    price = proof_price(target, plan.before.previous)
+    previous = plan.before.previous
+    price = proof_price(target, previous, restarts=takes_restart(target, previous))
     if not plan.apply:
         yield "nothing is written, so the rollback needs no proof"
     elif not target.prove_way_back:
@@ -233,7 +234,7 @@ def _connection_test(target: Target, change: ProviderChange, clause: str) -> Ite
 def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
     """Yield what proves the rollback, as far as the policy pays for it."""
     target = request.target
-    price = proof_price(target, previous)
+    price = proof_price(target, previous, restarts=takes_restart(target, previous))
     paid = request.policy.prove_way_back == EXECUTE
     switches = any(name.casefold() == previous.provider.casefold() for name in target.activate_with)
     if price and switches and not paid:
@@ -287,7 +288,9 @@ def _forward(request: Request, change: Change) -> Iterator[Item]:
     if isinstance(change, ProviderChange):
         yield items.activation(target, change, "APP-1.2")
         if takes_restart(target, change):
-            yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3", unless_active=change)
+            yield from items.restart(
+                target, _deadline_s(request), "APP-2.2", "APP-2.3", unless_active=_unless(target, change)
+            )
     elif isinstance(change, EnvironmentChange):
         edits = (
             *(f"set {key}={'***' if is_secret_name(key) else value}" for key, value in change.values.items()),
@@ -298,6 +301,11 @@ def _forward(request: Request, change: Change) -> Iterator[Item]:
         yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3")
     else:
         yield items.limit(target, change, "APP-3.1")
+
+
+def _unless(target: Target, to: ProviderChange) -> ProviderChange | None:
+    """Return what spares the restart where it is active already; None where the restart happens in any case."""
+    return None if always_restarts(target, to) else to
 
 
 def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
@@ -315,7 +323,9 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
         fallback = ", then ".join(f"{to} (a restart)" if takes_restart(target, to) else str(to) for to in others)
         yield replace(way, text=f"if it is offline: {fallback}" if others else "")
         if takes_restart(target, change) or takes_restart(target, first):
-            yield from items.restart(target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless_active=first)
+            yield from items.restart(
+                target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless_active=_unless(target, first)
+            )
     elif isinstance(change, EnvironmentChange):
         yield Item("RBK-3.1", f"{items.env_file(target)}: restore the backup byte for byte ({', '.join(change.keys)})")
         yield from items.restart(target, _deadline_s(request, before.previous), "RBK-3.2", "RBK-3.3")

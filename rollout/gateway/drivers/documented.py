@@ -7,6 +7,7 @@ library and names of the domain.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
 from rollout.core.capabilities import Capability
@@ -79,6 +80,11 @@ class Documented:
                 return FileEdit(None, "env", wish.values, wish.secrets, wish.remove), Restart()
             case _:
                 assert_never(wish)
+
+    def validate(self, contents: Mapping[Path, bytes]) -> tuple[str, ...]:
+        """Return nothing: the documented API is not written by files."""
+        del contents
+        return ()
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
         """Return how a read is asked for; a chat by the target's own call, where it has one (deviation 17)."""

@@ -8,6 +8,7 @@ two halves are apart because a description needs no connection: `rollout plan`, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from rollout.core.capabilities import Capability
@@ -114,6 +115,13 @@ class Driver(Protocol):
 
         Raises:
             GatewayError: this gateway cannot be asked for it; nothing is sent.
+        """
+
+    def validate(self, contents: Mapping[Path, bytes]) -> tuple[str, ...]:
+        """Return what would break with these contents of the service's files, in sentences; pure.
+
+        Args:
+            contents: file -> what an edit would leave in it; only files of `FileEdit` with a path.
         """
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
