@@ -17,7 +17,8 @@ from rollout.cli import plan_items as items
 from rollout.cli.plan_items import Before, Item, Limits, Planned
 from rollout.cli.scenario_options import load_request
 from rollout.core.applicability import find_inapplicable, find_lacking
-from rollout.core.canary_stages import STABILISE, destination, is_staged, stages, weights_at
+from rollout.core.canary_stages import STABILISE, is_staged, stages, weights_at
+from rollout.core.capabilities import Capability
 from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.downtime import proof_price, startup_s
@@ -191,7 +192,7 @@ def _fresh(request: Request) -> Before:
 
 def _with_routing(request: Request) -> Request:
     """Return the request with the embedded gateway's weights, not known yet of one that starts on demand."""
-    if request.target.routing is not None or not is_staged(request.scenario):
+    if capabilities_of(request.target)[Capability.WEIGHTS] is None or not is_staged(request.scenario):
         return request
     return replace(request, target=replace(request.target, routing=Routing()))
 
@@ -262,9 +263,9 @@ def _single_request(request: Request, before: Before) -> Iterator[Item]:
 def _stages(request: Request, before: Before) -> Iterator[Item]:
     """Yield how a canary's share rises; the writes of a stage follow the watching of the one before."""
     target, new = request.target, _activated(request)
-    if new is None or target.routing is None or not is_staged(request.scenario):
+    if new is None or not is_staged(request.scenario):
         return
-    names = [destination(to, target.routing.destination) for to in (new, before.previous)]
+    names = [driver_of(target).destination(to) for to in (new, before.previous)]
     for stage in stages(request.scenario):
         if stage.clause == STABILISE:
             yield Item(stage.clause, f"nothing: {stage} more")

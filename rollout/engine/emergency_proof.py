@@ -13,7 +13,7 @@ from rollout.core.clock import NEVER
 from rollout.core.errors import RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.engine.emergency_rollout import EmergencyRun
-from rollout.gateway.drivers.selection import always_restarts, takes_restart
+from rollout.gateway.drivers.selection import always_restarts, splits_requests, takes_restart
 from rollout.gateway.expectations import answered_by, named
 
 
@@ -98,7 +98,7 @@ def _send_all(run: EmergencyRun) -> str:
 
 def doubt_weights(rollout: RolloutContext, to: ProviderChange) -> str:
     """Return why not every request goes to the provider, empty if they do, or the target splits none."""
-    if rollout.target.routing is None:
+    if not splits_requests(rollout.target):
         return ""
     try:
         shares = rollout.gateway.weights().shares

@@ -13,7 +13,7 @@ from rollout.core.target import Target
 from rollout.core.wishes import Activate, Split, Wish
 from rollout.core.write_words import describe_write
 from rollout.core.writes import Command, FileEdit, HttpCall, Read, Restart, Signal, Write
-from rollout.gateway.drivers.selection import describe_writes, driver_of
+from rollout.gateway.drivers.selection import describe_writes, driver_of, splits_requests
 
 
 def carry_out(target: Target, wish: Wish) -> tuple[str, ...]:
@@ -67,11 +67,11 @@ def rollback(
         restarts: whether the rollback needs a restart of the service.
         split: the weights before the change; None where the rollback sets no weights.
     """
-    service, routing = target.service, target.routing
+    service = target.service
     by_emergency = edits_files(describe_writes(target, Activate(previous.provider, previous.model)))
     restarts = restarts and not by_emergency
     restart = [shlex.join(service.stop), shlex.join(service.start)] if service is not None and restarts else []
-    shares = carry_out(target, Split(split)) if routing is not None and split is not None else ()
+    shares = carry_out(target, Split(split)) if split is not None and splits_requests(target) else ()
     activation = carry_out(target, Activate(previous.provider, previous.model))
     again = shlex.join(("rollout", "rollback", rollout))
     return (again, *shares, *reversed(restart), *reversed(activation), read_command(target))

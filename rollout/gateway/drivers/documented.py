@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
+from rollout.core.canary_stages import destination
 from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
 from rollout.core.kinds import DEFAULT_KIND
@@ -123,6 +124,10 @@ class Documented:
             return self.place(listed["active_provider"], runtime["config"])
         except (GatewayError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    def destination(self, of: ProviderChange) -> str:
+        """Return the name of a provider and model among the weights, as `routing` spells it."""
+        return destination(of, routing_of(self._target).destination)
 
     def activated_as(self, reported: str) -> str:
         """Return the name that activates the provider which the gateway reports as `reported` (deviation 14)."""

@@ -155,6 +155,13 @@ class Driver(Protocol):
             answers: one for each call, whatever its shape; None for a call without one.
         """
 
+    def destination(self, of: ProviderChange) -> str:
+        """Return the name of a provider and model among the weights (CAN-2).
+
+        Raises:
+            GatewayError: the requests are not split by weights.
+        """
+
     def activated_as(self, reported: str) -> str:
         """Return the name that activates the provider which the gateway reports as `reported` (deviation 14)."""
 

@@ -44,6 +44,11 @@ def capabilities_of(target: Target) -> Mapping[Capability, str | None]:
     return found
 
 
+def splits_requests(target: Target) -> bool:
+    """Return whether the target's gateway splits its requests by weights. Raises UnusableKind as `capabilities_of`."""
+    return capabilities_of(target)[Capability.WEIGHTS] is None
+
+
 def describe_writes(target: Target, wish: Wish) -> tuple[Write, ...]:
     """Return the writes that bring `wish` about on the target's gateway, in order.
 
