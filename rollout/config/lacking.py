@@ -9,7 +9,7 @@ from rollout.config.changes import PlacedChange
 from rollout.config.monitoring import Layer, refuse_key
 from rollout.config.schemas.scenarios import WaiverSchema
 from rollout.config.source import Place, Source
-from rollout.core.applicability import find_inapplicable
+from rollout.core.applicability import OBSERVES, find_inapplicable
 from rollout.core.capabilities import Capability
 from rollout.core.clauses import why_never_left_out
 from rollout.core.policy import Policy
@@ -68,7 +68,7 @@ def refuse_lacking_required(
     """
     inapplicable = find_inapplicable(lacking_of(target))
     for clause in sorted(policy.required & inapplicable.keys() - set(waived)):
-        others = "".join(f"add `sources: {{{name}: …}}`, or " for name in _other_sources(inapplicable[clause], target))
+        others = "".join(f"add `sources: {{{name}: …}}`, or " for name in _other_sources(clause))
         source.refuse(
             (*place, "sources"),
             f"{policy.name} requires {clause}, which is not applicable here: {inapplicable[clause]}; "
@@ -85,6 +85,6 @@ def refuse_needless_waivers(waivers: Sequence[WaiverSchema], target: Target, sou
             source.refuse(("waivers", number, "clause"), f"{waiver.clause} cannot be waived: {why}")
 
 
-def _other_sources(why: str, target: Target) -> Iterator[str]:
-    lacking = lacking_of(target)
-    yield from (source for capability, source in _SOURCES.items() if lacking.get(capability) == why)
+def _other_sources(clause: str) -> Iterator[str]:
+    """Yield the sources of a target that give what the clause observes."""
+    yield from (_SOURCES[each] for each in OBSERVES[clause] if each in _SOURCES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-OTHER_KINDS = "tests/e2e/test_other_kinds.py"
+WINDOWS = "tests/monitoring/test_lacking.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
@@ -32,10 +32,26 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         "rollout/monitoring/triggers.py",
-        f"{OTHER_KINDS}::test_what_the_gateway_lacks_is_never_green",
+        WINDOWS,
         rows=(
             ("if why := context.why_lacking(Capability.ALERTS):", "if why := '':", "MON-4 is not applicable."),
             ("if why := context.why_lacking(Capability.STATUS):", "if why := '':", "MON-1 is not applicable."),
+        ),
+    ),
+    *of(
+        "rollout/monitoring/sources/registry.py",
+        WINDOWS,
+        rows=(
+            (
+                "sources = [source for source in sources if not context.why_lacking(*_READS.get(source.name, ()))]",
+                "sources = list(sources)",
+                "What is lacking is not polled.",
+            ),
+            (
+                "if context.control is not None and not context.why_lacking(Capability.COUNTERS):",
+                "if context.control is not None:",
+                "A control group that is not counted is not polled.",
+            ),
         ),
     ),
     *of(
@@ -80,7 +96,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         "rollout/config/lacking.py",
-        OTHER_KINDS,
+        "tests/config/test_lacking.py",
         rows=(
             ("if why and waiver.clause not in inapplicable:", "if False:", "A trigger that observes is not waived."),
             (
