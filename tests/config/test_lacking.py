@@ -39,8 +39,8 @@ def test_a_clause_that_the_policy_requires_needs_a_source_or_a_waiver(asked: Cal
     assert refusal(**asked(policy=insists)) == (
         "targets.yaml:1: gw.sources: lab requires MON-4, which is not applicable here: a toy has nothing; add "
         "`sources: {alertmanager: …}`, or waive MON-4 in the scenario\n"
-        "targets.yaml:1: gw.sources: lab requires VER-3, which is not applicable here: a toy has nothing; waive VER-3 in "
-        "the scenario"
+        "targets.yaml:1: gw.sources: lab requires VER-3, which is not applicable here: a toy has nothing; waive VER-3 "
+        "in the scenario"
     )
     server = "{url: 'http://127.0.0.1:9093', match: ['severity=\"critical\"']}"
     alertmanager = f"{TARGETS}  sources: {{alertmanager: {server}}}\n"

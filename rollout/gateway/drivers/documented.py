@@ -24,6 +24,7 @@ from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, wei
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from rollout.gateway.calls import Call
     from rollout.gateway.drivers.protocol import Reads
     from rollout.gateway.sender import Sender
 
@@ -86,6 +87,12 @@ class Documented:
         """Return nothing: the documented API is not written by files."""
         del contents
         return ()
+
+    def advise(self, call: Call, status: int, reason: str) -> str:
+        """Return which deviation's setting would mend a refused write (`rollout.gateway.drivers.documented_advice`)."""
+        from rollout.gateway.drivers.documented_advice import advise_setting  # noqa: PLC0415 - only of a refused write
+
+        return advise_setting(call, self._target, status, reason)
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
         """Return how a read is asked for; a chat by the target's own call, where it has one (deviation 17)."""

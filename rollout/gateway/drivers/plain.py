@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout.core.errors import GatewayError
 from rollout.core.scenario import ProviderChange
 from rollout.core.writes import ReadCall
+
+if TYPE_CHECKING:
+    from rollout.gateway.calls import Call
 
 
 class PlainDriver:
@@ -17,6 +20,10 @@ class PlainDriver:
     def validate(self, _contents: Mapping[Path, bytes]) -> tuple[str, ...]:
         """Return nothing: no content of a file is known to break the service."""
         return ()
+
+    def advise(self, _call: Call, _status: int, _reason: str) -> str:
+        """Return nothing: no setting is known to mend a refused write."""
+        return ""
 
     def destination(self, of: ProviderChange) -> str:
         """Refuse: the requests are not split."""

@@ -20,6 +20,7 @@ from rollout.core.writes import Read, ReadCall, Write
 if TYPE_CHECKING:  # a description must not cost the time that it takes to load an HTTP client and pydantic
     from pydantic import BaseModel
 
+    from rollout.gateway.calls import Call
     from rollout.gateway.responses import (
         Alert,
         AuditEntry,
@@ -122,6 +123,15 @@ class Driver(Protocol):
 
         Args:
             contents: file -> what an edit would leave in it; only files of `FileEdit` with a path.
+        """
+
+    def advise(self, call: Call, status: int, reason: str) -> str:
+        """Return which setting would mend a refused write, as the end of a message; empty where none is known.
+
+        Args:
+            call: the call that was refused.
+            status: the HTTP status, 4xx.
+            reason: the message so far, with the gateway's reason.
         """
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
