@@ -14,6 +14,7 @@ from rollout.core.canary_stages import destination
 from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
 from rollout.core.kinds import DEFAULT_KIND
+from rollout.core.recognition import Get, Recognition
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import OtherCall, Routing, Target
 from rollout.core.wishes import Activate, SetEnvironment, SetLimit, Split, Wish
@@ -53,6 +54,12 @@ class Documented:
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
         self._target = target
+
+    @classmethod
+    def recognise(cls, get: Get) -> Recognition | None:
+        """Return None: `rollout doctor` examines a gateway by this API wherever no other kind is recognised."""
+        del get
+        return None
 
     def capabilities(self) -> Mapping[Capability, str | None]:
         """Return what the documented API lacks: removing limits, and what the target does not say or cannot."""

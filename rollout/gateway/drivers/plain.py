@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.core.errors import GatewayError
+from rollout.core.recognition import Get, Recognition
 from rollout.core.scenario import ProviderChange
 from rollout.core.writes import ReadCall
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 class PlainDriver:
     """A gateway that reports its providers by the names that activate them, and splits no requests."""
+
+    @classmethod
+    def recognise(cls, _get: Get) -> Recognition | None:
+        """Return None: nothing over HTTP shows this kind."""
+        return None
 
     def validate(self, _contents: Mapping[Path, bytes]) -> tuple[str, ...]:
         """Return nothing: no content of a file is known to break the service."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from rollout.core.capabilities import Capability
+from rollout.core.recognition import Get, Recognition
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Wish
@@ -102,6 +103,14 @@ class Driver(Protocol):
 
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
+
+    @classmethod
+    def recognise(cls, get: Get) -> Recognition | None:
+        """Return what shows that a gateway may be of this kind, by reads that cost nothing; None where nothing does.
+
+        Args:
+            get: sends a GET to a path; a path that was read already is not read again.
+        """
 
     def capabilities(self) -> Mapping[Capability, str | None]:
         """Return of every capability None where this target's gateway has it, else why not, in one sentence.
