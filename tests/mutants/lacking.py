@@ -67,7 +67,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         "rollout/changes/rollback_provider.py",
-        "tests/changes/test_rollback.py",
+        "tests/changes/test_rollback.py::test_a_restart_that_follows_in_any_case_is_carried_out_once_on_the_way_back",
         rows=(
             (
                 "if was_sent and not problem and selection.always_restarts(run.rollout.target, to):",
