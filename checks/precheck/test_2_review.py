@@ -6,7 +6,8 @@ from rollout.approvals.review import Review
 from rollout.approvals.tickets import Ticket
 from rollout.core.result import Outcome
 from rollout.core.scenario import Scenario
-from rollout.engine.prechecks import PollStats, RollbackPlan
+from rollout.engine.prechecks import RollbackPlan
+from rollout.engine.source_polls import PollStats
 from rollout.plugin.markers import clause
 from rollout.reporting.allure import Show
 

@@ -214,14 +214,15 @@ def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
     if in_effect(rollout):
         return "everything is in effect already; nothing will be written, so nothing needs to be undone"
     previous, target = backup.previous, rollout.target
-    price = proof_price(target, previous)
+    restarts = takes_restart(target, previous)
+    price = proof_price(target, previous, restarts=restarts)
     pays = price is None or rollout.policy.prove_way_back == "execute"
     if not pays and previous.provider in target.activate_with:
         return f"proven except the runtime switch: {price}; its connection test and preflight passed (PRE-2.4)"
     provider.refuse_concurrent(rollout.gateway, previous)
     provider.activate(rollout, rollout.gateway, previous, step="APP-0.2", direction="proof")
     proven = f"{previous} was activated once more and is active"
-    if takes_restart(target, previous):
+    if restarts:
         proven += f", after {_restarted(rollout, backup)}" if pays else f"; proven except the restart: {price}"
     here = rollout.gateway.active_provider()
     if not is_same_provider(here, previous):

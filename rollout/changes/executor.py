@@ -6,7 +6,8 @@ they sent, so every write is journalled before it leaves (safety rule 2), under 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import assert_never
 
 from rollout.context import RolloutContext
@@ -14,9 +15,10 @@ from rollout.core.canonical_json import sha256
 from rollout.core.clock import NEVER, Clock, StopFlag
 from rollout.core.errors import RolloutError
 from rollout.core.wishes import Wish
-from rollout.core.writes import Command, FileEdit, HttpCall, Restart, Signal
+from rollout.core.write_words import describe_write
+from rollout.core.writes import Command, FileEdit, HttpCall, Restart, Signal, Write
 from rollout.gateway.client import Gateway
-from rollout.gateway.drivers.selection import describe_writes
+from rollout.gateway.drivers.selection import describe_writes, driver_of
 from rollout.gateway.host import env_text
 from rollout.gateway.host.commands import run_command
 from rollout.gateway.host.env_file import EnvFile
@@ -47,11 +49,51 @@ def send(
     """
     stop = NEVER if direction == "back" else rollout.stop
     writes = [write for write in describe_writes(rollout.target, wish) if not isinstance(write, Restart)]
-    named = {name for write in writes if isinstance(write, FileEdit) for name in write.secrets.values()}
-    secrets = resolve_secrets(rollout, {name: name for name in named})
-    with rollout.journaled_write(step, direction, to, what=what), gateway.allow_writes(step):
+    secrets = _secrets_of(rollout, writes)
+    contents = _preview(writes, secrets)
+    if direction == "forward":
+        _refuse_broken(rollout, contents)
+    files = {"files": {str(path): sha256(content) for path, content in contents.items()}} if contents else {}
+    details = {"writes": [describe_write(write) for write in writes], **files}
+    with rollout.journaled_write(step, direction, to, what=what, **details), gateway.allow_writes(step):
         for write in writes:
             carry_out(write, gateway, secrets, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
+
+
+def find_broken(rollout: RolloutContext, wish: Wish) -> tuple[str, ...]:
+    """Return what the service would not start with if `wish` were carried out now; nothing is written.
+
+    Raises:
+        GatewayError: it cannot be described.
+        RolloutError: a file cannot be read or edited, or the environment variable of a secret is not set.
+    """
+    writes = describe_writes(rollout.target, wish)
+    return driver_of(rollout.target).validate(_preview(writes, _secrets_of(rollout, writes)))
+
+
+def _refuse_broken(rollout: RolloutContext, contents: Mapping[Path, bytes]) -> None:
+    if problems := driver_of(rollout.target).validate(contents):
+        raise RolloutError(f"nothing was written, for the service would break: {'; '.join(problems)}")
+
+
+def _preview(writes: Sequence[Write], secrets: Mapping[str, str]) -> dict[Path, bytes]:
+    """Return file -> what the edits would leave in it now."""
+    edits = {write.path: write for write in writes if isinstance(write, FileEdit) and write.path is not None}
+    if not edits:
+        return {}
+    from rollout.gateway.host.settings_file import preview_file_edit  # noqa: PLC0415 - as in `carry_out`
+
+    return {path: preview_file_edit(edit, _own(edit, secrets)) for path, edit in edits.items()}
+
+
+def _secrets_of(rollout: RolloutContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Return environment variable -> its value, for each that an edit names."""
+    named = {name for write in writes if isinstance(write, FileEdit) for name in write.secrets.values()}
+    return resolve_secrets(rollout, {name: name for name in named})
+
+
+def _own(edit: FileEdit, secrets: Mapping[str, str]) -> dict[str, str]:
+    return {key: secrets[name] for key, name in edit.secrets.items()}
 
 
 def carry_out(
@@ -85,7 +127,7 @@ def carry_out(
             # The watchdog of a gateway that is written by calls needs no codecs, and little memory.
             from rollout.gateway.host.settings_file import apply_file_edit  # noqa: PLC0415
 
-            apply_file_edit(write, secrets={key: secrets[name] for key, name in write.secrets.items()}, stop=stop)
+            apply_file_edit(write, secrets=_own(write, secrets), stop=stop)
         case Signal():
             from rollout.gateway.host.signals import send_signal  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate
 from rollout.gateway.client import Gateway
-from rollout.gateway.drivers.selection import driver_of, takes_restart
+from rollout.gateway.drivers.selection import always_restarts, driver_of, takes_restart
 from rollout.journal.record import Kind, What
 
 
@@ -109,9 +109,9 @@ def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
         remember_counters(rollout, change)
     refuse_concurrent(rollout.gateway, recorded(rollout.last_known_record().backup).previous)
     activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
-    ran = ""
-    problem = _read_back(rollout, change)
-    if problem and takes_restart(rollout.target, change):
+    ran, restarts = "", always_restarts(rollout.target, change)
+    problem = "" if restarts else _read_back(rollout, change)
+    if restarts or (problem and takes_restart(rollout.target, change)):
         took = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-2.2", direction="forward")
         lost = limits.put_back_lost(rollout)
         ran = f" after a restart ({'; '.join(filter(None, (took, lost)))})"

@@ -118,7 +118,13 @@ def activate_previous(run: RollbackRun, to: ProviderChange, until_s: float) -> R
         ConcurrentChange: the gateway was changed outside this rollout.
         LeaseLost: this process is superseded.
     """
+    written = len(run.rollout.last_known_record().writes)
     problem, seen = _sent(run, to, until_s), _Reading(run, to)
+    was_sent = len(run.rollout.last_known_record().writes) > written
+    if was_sent and not problem and selection.always_restarts(run.rollout.target, to):
+        # Where it does not come back, the reads below say so, and the restart is repeated.
+        with suppress(RolloutError):
+            restart_service(run)
     if problem:
         # It may be active all the same: the answer was lost, or what is active already is refused.
         run.rollout.clock.wait(run.rollout.target.stale_for_s)

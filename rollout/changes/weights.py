@@ -10,7 +10,6 @@ from rollout.changes.read_back import require_shown
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import (
     ALL,
-    destination,
     is_staged,
     same_weights,
     share_of,
@@ -19,10 +18,11 @@ from rollout.core.canary_stages import (
     weights_at,
 )
 from rollout.core.clock import NEVER
-from rollout.core.errors import ConcurrentChange, GatewayError, RolloutError
+from rollout.core.errors import ConcurrentChange, GatewayError
 from rollout.core.scenario import ProviderChange
 from rollout.core.wishes import Split
 from rollout.gateway.client import Gateway
+from rollout.gateway.drivers.selection import driver_of
 from rollout.journal.record import What
 
 
@@ -30,14 +30,9 @@ def named(rollout: RolloutContext, to: ProviderChange) -> str:
     """Return how the target calls provider and model in its weights.
 
     Raises:
-        RolloutError: the target does not say how its requests are split.
+        GatewayError: the target does not split its requests.
     """
-    if rollout.target.routing is None:
-        raise RolloutError(
-            f"target {rollout.target.name!r} does not say how its requests are split; add `routing:` to it, "
-            "or ask for `single_request: only`"
-        )
-    return destination(to, rollout.target.routing.destination)
+    return driver_of(rollout.target).destination(to)
 
 
 def planned(rollout: RolloutContext, backup: Backup, share: float) -> dict[str, float]:

@@ -17,7 +17,8 @@ from rollout.cli import plan_items as items
 from rollout.cli.plan_items import Before, Item, Limits, Planned
 from rollout.cli.scenario_options import load_request
 from rollout.core.applicability import find_inapplicable, find_lacking
-from rollout.core.canary_stages import STABILISE, destination, is_staged, stages, weights_at
+from rollout.core.canary_stages import STABILISE, is_staged, stages, weights_at
+from rollout.core.capabilities import Capability
 from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.downtime import proof_price, startup_s
@@ -33,7 +34,7 @@ from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
 from rollout.engine.traffic import measure_traffic
 from rollout.engine.window_power import price_of
-from rollout.gateway.drivers.selection import capabilities_of, driver_of, takes_restart
+from rollout.gateway.drivers.selection import always_restarts, capabilities_of, driver_of, takes_restart
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.monitoring.extension import describe_plan
@@ -137,7 +138,8 @@ def text(request: Request, plan: Planned) -> str:
 
 def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
     target, policy = request.target, request.policy
-    price = proof_price(target, plan.before.previous)
+    previous = plan.before.previous
+    price = proof_price(target, previous, restarts=takes_restart(target, previous))
     if not plan.apply:
         yield "nothing is written, so the rollback needs no proof"
     elif not target.prove_way_back:
@@ -190,7 +192,7 @@ def _fresh(request: Request) -> Before:
 
 def _with_routing(request: Request) -> Request:
     """Return the request with the embedded gateway's weights, not known yet of one that starts on demand."""
-    if request.target.routing is not None or not is_staged(request.scenario):
+    if capabilities_of(request.target)[Capability.WEIGHTS] is None or not is_staged(request.scenario):
         return request
     return replace(request, target=replace(request.target, routing=Routing()))
 
@@ -233,7 +235,7 @@ def _connection_test(target: Target, change: ProviderChange, clause: str) -> Ite
 def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
     """Yield what proves the rollback, as far as the policy pays for it."""
     target = request.target
-    price = proof_price(target, previous)
+    price = proof_price(target, previous, restarts=takes_restart(target, previous))
     paid = request.policy.prove_way_back == EXECUTE
     switches = any(name.casefold() == previous.provider.casefold() for name in target.activate_with)
     if price and switches and not paid:
@@ -261,9 +263,9 @@ def _single_request(request: Request, before: Before) -> Iterator[Item]:
 def _stages(request: Request, before: Before) -> Iterator[Item]:
     """Yield how a canary's share rises; the writes of a stage follow the watching of the one before."""
     target, new = request.target, _activated(request)
-    if new is None or target.routing is None or not is_staged(request.scenario):
+    if new is None or not is_staged(request.scenario):
         return
-    names = [destination(to, target.routing.destination) for to in (new, before.previous)]
+    names = [driver_of(target).destination(to) for to in (new, before.previous)]
     for stage in stages(request.scenario):
         if stage.clause == STABILISE:
             yield Item(stage.clause, f"nothing: {stage} more")
@@ -287,7 +289,9 @@ def _forward(request: Request, change: Change) -> Iterator[Item]:
     if isinstance(change, ProviderChange):
         yield items.activation(target, change, "APP-1.2")
         if takes_restart(target, change):
-            yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3", unless_active=change)
+            yield from items.restart(
+                target, _deadline_s(request), "APP-2.2", "APP-2.3", unless_active=_unless(target, change)
+            )
     elif isinstance(change, EnvironmentChange):
         edits = (
             *(f"set {key}={'***' if is_secret_name(key) else value}" for key, value in change.values.items()),
@@ -298,6 +302,11 @@ def _forward(request: Request, change: Change) -> Iterator[Item]:
         yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3")
     else:
         yield items.limit(target, change, "APP-3.1")
+
+
+def _unless(target: Target, to: ProviderChange) -> ProviderChange | None:
+    """Return what spares the restart where it is active already; None where the restart happens in any case."""
+    return None if always_restarts(target, to) else to
 
 
 def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
@@ -315,7 +324,9 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
         fallback = ", then ".join(f"{to} (a restart)" if takes_restart(target, to) else str(to) for to in others)
         yield replace(way, text=f"if it is offline: {fallback}" if others else "")
         if takes_restart(target, change) or takes_restart(target, first):
-            yield from items.restart(target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless_active=first)
+            yield from items.restart(
+                target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless_active=_unless(target, first)
+            )
     elif isinstance(change, EnvironmentChange):
         yield Item("RBK-3.1", f"{items.env_file(target)}: restore the backup byte for byte ({', '.join(change.keys)})")
         yield from items.restart(target, _deadline_s(request, before.previous), "RBK-3.2", "RBK-3.3")

@@ -11,8 +11,9 @@ from typing import Any
 from rollout.core.scenario import LimitChange, ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, SetLimit, Split, Wish
-from rollout.core.writes import Read
-from rollout.gateway.drivers.selection import describe_calls, driver_of
+from rollout.core.write_words import describe_write
+from rollout.core.writes import HttpCall, Read, Restart
+from rollout.gateway.drivers.selection import describe_writes, driver_of
 from rollout.monitoring.foreseen_power import UsersTraffic
 
 NOT_MEASURED = UsersTraffic(None, "not known: the precheck measures them (PRE-2.5)")
@@ -109,8 +110,11 @@ def limit(target: Target, change: LimitChange, clause: str) -> Item:
 
 
 def _item(target: Target, wish: Wish, clause: str, words: str) -> Item:
-    (call,) = describe_calls(target, wish)
-    return Item(clause, words, call.method, call.path, call.body)
+    writes = [write for write in describe_writes(target, wish) if not isinstance(write, Restart)]
+    match writes:
+        case [HttpCall() as call]:
+            return Item(clause, words, call.method, call.path, call.body)
+    return Item(clause, "  ".join(filter(None, ("; ".join(map(describe_write, writes)), words))))
 
 
 def read(target: Target, what: Read, clause: str, words: str, provider: str = "") -> Item:

@@ -7,17 +7,16 @@ from dataclasses import replace
 from itertools import pairwise
 
 from rollout.config import sanity_bounds
+from rollout.config.capabilities import why_no_weights
 from rollout.config.changes import PlacedChange
 from rollout.config.policies import SANDBOX
 from rollout.config.schemas.scenarios import ScenarioSchema, StrategySchema
 from rollout.config.source import Place, Source
 from rollout.core.canary_stages import ALL
-from rollout.core.capabilities import Capability
 from rollout.core.policy import Policy
 from rollout.core.scenario import Canary, Impact, ProviderChange
 from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
-from rollout.gateway.drivers.selection import capabilities_of
 
 PLACE: Place = ("strategy",)
 
@@ -81,7 +80,7 @@ def refuse_odd_strategy(
     if not weights and strategy.single_request != "only" and strategy.without_weights != "single_request":
         source.refuse(
             PLACE,
-            f"traffic cannot move in stages on target {target.name!r}: {capabilities_of(target)[Capability.WEIGHTS]}; "
+            f"traffic cannot move in stages on target {target.name!r}: {why_no_weights(target)}; "
             "write `without_weights: single_request`, which moves all of it at once",
         )
     _refuse_lengths(strategy, source, policy)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from rollout.config.capabilities import lacking_of
 from rollout.config.changes import PlacedChange
 from rollout.config.monitoring import Layer, refuse_key
 from rollout.config.schemas.scenarios import WaiverSchema
 from rollout.config.source import Place, Source
-from rollout.core.applicability import find_inapplicable, find_lacking
+from rollout.core.applicability import OBSERVES, find_inapplicable
 from rollout.core.capabilities import Capability
 from rollout.core.clauses import why_never_left_out
 from rollout.core.policy import Policy
 from rollout.core.scenario import LimitChange, Monitor
 from rollout.core.target import Target
-from rollout.gateway.drivers.selection import capabilities_of
 
 _KINDS = {"cost": Capability.COST_LIMITS, "rate": Capability.RATE_LIMITS}
 _SOURCES = {Capability.ALERTS: "alertmanager", Capability.COUNTERS: "prometheus"}
-
-
-def lacking_of(target: Target) -> dict[str, str]:
-    """Return what cannot be read of the target's gateway -> why."""
-    return find_lacking(capabilities_of(target), target)
 
 
 def refuse_lacking_limits(changes: Iterable[PlacedChange], target: Target, source: Source) -> None:
@@ -73,7 +68,7 @@ def refuse_lacking_required(
     """
     inapplicable = find_inapplicable(lacking_of(target))
     for clause in sorted(policy.required & inapplicable.keys() - set(waived)):
-        others = "".join(f"add `sources: {{{name}: …}}`, or " for name in _other_sources(inapplicable[clause], target))
+        others = "".join(f"add `sources: {{{name}: …}}`, or " for name in _other_sources(clause))
         source.refuse(
             (*place, "sources"),
             f"{policy.name} requires {clause}, which is not applicable here: {inapplicable[clause]}; "
@@ -90,6 +85,6 @@ def refuse_needless_waivers(waivers: Sequence[WaiverSchema], target: Target, sou
             source.refuse(("waivers", number, "clause"), f"{waiver.clause} cannot be waived: {why}")
 
 
-def _other_sources(why: str, target: Target) -> Iterator[str]:
-    lacking = lacking_of(target)
-    yield from (source for capability, source in _SOURCES.items() if lacking.get(capability) == why)
+def _other_sources(clause: str) -> Iterator[str]:
+    """Yield the sources of a target that give what the clause observes."""
+    yield from (_SOURCES[each] for each in OBSERVES[clause] if each in _SOURCES)

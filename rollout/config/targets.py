@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout.config import sanity_bounds, urls
+from rollout.config.capabilities import why_no_weights
 from rollout.config.former_keys import rename_former_keys
 from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
@@ -15,14 +16,12 @@ from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
 from rollout.config.target_kinds import read_kind
 from rollout.config.validation import fill_schema
-from rollout.core.capabilities import Capability
 from rollout.core.policy import Policy
 from rollout.core.request import EMBEDDED
 from rollout.core.schemas import validators
 from rollout.core.schemas.calls import RoutingSchema
 from rollout.core.target import Routing, Target
 from rollout.core.units import shown
-from rollout.gateway.drivers.selection import capabilities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class ListedTarget:
 
     def splits_traffic(self) -> bool:
         """Return whether the target can split its traffic by weights; the embedded gateway can."""
-        return self.may_be_embedded() or capabilities_of(self.target)[Capability.WEIGHTS] is None
+        return self.may_be_embedded() or why_no_weights(self.target) is None
 
 
 def read_targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, ListedTarget]:

@@ -18,8 +18,10 @@ def startup_s(target: Target, changes: Iterable[Change]) -> float:
     return max((_startup_s(target, change) for change in restarting), default=target.startup_s_of(None))
 
 
-def proof_price(target: Target, previous: ProviderChange) -> str | None:
+def proof_price(target: Target, previous: ProviderChange, *, restarts: bool) -> str | None:
     """Describe what activating the active provider once more costs users, in seconds; None where it costs nothing.
+
+    `restarts` says whether the activation may take a restart of the service.
 
     A provider with a call of its own (`activate_with`) is a local runtime, and switches for up to the deadline of an
     activation; one that restarts the service is away for up to its start-up.
@@ -27,7 +29,7 @@ def proof_price(target: Target, previous: ProviderChange) -> str | None:
     costs = []
     if any(name.casefold() == previous.provider.casefold() for name in target.activate_with):
         costs.append(f"a runtime switch, up to {target.timeouts.activate_s:g} s of refused requests")
-    if previous.restart or target.restarts(previous.provider):
+    if restarts:
         costs.append(f"a restart of the service, up to {startup_s(target, [previous]):g} s")
     return ", and ".join(costs) or None
 

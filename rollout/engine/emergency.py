@@ -18,13 +18,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from rollout.core.clock import format_utc
+from rollout.core.clock import NEVER, SystemClock, format_utc
 from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.scenario import EMERGENCY_SOURCE
 from rollout.core.wishes import Activate
+from rollout.core.writes import Command, FileEdit, HttpCall, Restart, Signal, Write
 from rollout.engine.emergency_order import Order, read_order, read_token
 from rollout.gateway import bare_http
-from rollout.gateway.drivers.selection import describe_calls
+from rollout.gateway.drivers.selection import describe_writes
 from rollout.journal import preempt
 
 HELD_S = 60.0
@@ -87,36 +88,64 @@ def _report_unverified(order: Order, sent: Sent, problem: BaseException) -> int:
 
 
 def activate(order: Order, env: Mapping[str, str]) -> Sent:
-    """Send the activation once and return its result; never raises for what the gateway does."""
+    """Carry out, once each, the writes that the target's driver describes; never raises for what the gateway does.
+
+    Returns:
+        the result of the last one that was carried out. A restart among them follows with the proof.
+    """
+    sent = Sent("unknown", "nothing is described")
     try:
-        status, answer = _exchange(order, read_token(order.target, env))
+        for write in describe_writes(order.described, Activate(order.provider, order.model)):
+            sent = _carry_out(write, order, env)
+            if sent.result != "done":
+                break
     except (OSError, ValueError, RolloutError) as problem:
         return Sent("unknown", _redact(f"no answer ({str(problem) or type(problem).__name__})", order, env))
-    if status in REFUSED:
-        return Sent("unknown" if status == BUSY else "refused", _describe_answer(status, answer, order, env))
-    try:
-        claimed = json.loads(answer).get("status")
-    except (ValueError, AttributeError, RecursionError):
-        claimed = None
-    # The gateway only claims it; the read-back proves it (deviations 6 and 9).
-    ok = status == 200 and claimed != "error"  # noqa: PLR2004
-    return Sent("done", "") if ok else Sent("unknown", _describe_answer(status, answer, order, env))
+    return sent
 
 
-def _exchange(order: Order, token: str) -> tuple[int, bytes]:
-    """Send the calls that the target's driver describes, and return status and body of the last one that was sent.
+def _carry_out(write: Write, order: Order, env: Mapping[str, str]) -> Sent:
+    """Carry out one write.
 
     Raises:
         OSError: there is no answer.
         ValueError: a request cannot be written.
-        GatewayError: the gateway cannot be asked for it.
+        RolloutError: the token is not set, or a write on this host failed.
     """
-    answered = (0, b"")
-    for call in describe_calls(order.described, Activate(order.provider, order.model)):
-        answered = bare_http.exchange(order.target, token, call.method, call.path, call.body, _ACTIVATES_WITHIN_S)
-        if answered[0] >= FIRST_FAILURE:
-            break
-    return answered
+    if not isinstance(write, HttpCall):
+        _change_host(write, order, env)
+        return Sent("done", "")
+    token = read_token(order.target, env)
+    status, answer = bare_http.exchange(order.target, token, write.method, write.path, write.body, _ACTIVATES_WITHIN_S)
+    if status in REFUSED:
+        return Sent("unknown" if status == BUSY else "refused", _describe_answer(status, answer, order, env))
+    try:
+        claimed = json.loads(answer).get("status") if answer else None
+    except (ValueError, AttributeError, RecursionError):
+        claimed = None
+    # The gateway only claims it; the read-back proves it (deviations 6 and 9).
+    ok = status < FIRST_FAILURE and claimed != "error"
+    return Sent("done", "") if ok else Sent("unknown", _describe_answer(status, answer, order, env))
+
+
+def _change_host(write: FileEdit | Restart | Signal | Command, order: Order, env: Mapping[str, str]) -> None:
+    """Edit a file, send a signal or run a command; a restart follows with the proof."""
+    match write:
+        case FileEdit():
+            from rollout.gateway.host.settings_file import apply_file_edit  # noqa: PLC0415 - a call does without
+
+            apply_file_edit(write, secrets={key: env.get(name, "") for key, name in write.secrets.items()})
+        case Signal():
+            from rollout.gateway.host.signals import send_signal  # noqa: PLC0415 - likewise
+
+            send_signal(write, stop=NEVER)
+        case Command():
+            from rollout.gateway.host.commands import run_command  # noqa: PLC0415 - likewise
+
+            def redact(text: str) -> str:
+                return _redact(text, order, env)
+
+            run_command(write, clock=SystemClock(), stop=NEVER, redact=redact, setting="the driver's settings")
 
 
 def _describe_answer(status: int, answer: bytes, order: Order, env: Mapping[str, str]) -> str:

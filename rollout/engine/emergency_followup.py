@@ -29,6 +29,7 @@ from rollout.engine.emergency_rollout import (
     take_over,
 )
 from rollout.gateway import manual_commands
+from rollout.gateway.drivers.selection import splits_requests
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Decision, Kind
@@ -96,7 +97,7 @@ def close_emergency(rollout: RolloutContext, why: str, env: Mapping[str, str]) -
 def _commands(rollout: RolloutContext, to: ProviderChange) -> tuple[str, ...]:
     """Return the manual commands, the read last; weights are set first, because the activation does not change them."""
     target = rollout.target
-    split = Split(weights.all_weights(rollout, to)) if target.routing else None
+    split = Split(weights.all_weights(rollout, to)) if splits_requests(target) else None
     shares = manual_commands.carry_out(target, split) if split else ()
     activation = manual_commands.carry_out(target, Activate(to.provider, to.model))
     return (*shares, *activation, manual_commands.read_command(target))

@@ -171,6 +171,8 @@ def describe(target: Mapping[str, Any]) -> Target:
         paths=target.get("paths", {}),
         activate_with=calls,
         reported_as=target.get("reported_as", {}),
+        kind=target.get("kind", DEFAULT_KIND),
+        settings=target.get("settings", {}),
         **texts,
     )
 
@@ -198,16 +200,30 @@ def _read_settings(path: Path, name: str) -> Mapping[str, Any]:
 
 
 def _with_settings(path: Path, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a target's entry with the settings of the default kind among its keys; refuse any other kind."""
-    kind = entry.get("kind") or DEFAULT_KIND
-    if kind != DEFAULT_KIND:
-        raise RolloutError(
-            f"{path}: {name!r} is of kind {kind!r}, and this version cannot yet speak to gateways of another kind than "
-            f"{DEFAULT_KIND!r}; activate the safe provider by the gateway's own means"
-        )
-    below = entry.get("settings")
+    """Return a target's entry with the settings of the default kind among its keys, and those of another validated."""
+    kind, below = entry.get("kind") or DEFAULT_KIND, entry.get("settings")
     settings = below if isinstance(below, dict) else {}
+    if kind != DEFAULT_KIND:
+        return {**entry, "settings": _validated(path, name, str(kind), settings)}
     return {**{key: settings[key] for key in _BELOW_SETTINGS if key in settings}, **entry}
+
+
+def _validated(path: Path, name: str, kind: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a driver, whose model reads the text of every value.
+
+    Raises:
+        RolloutError: no installed package brings the kind, or its model refuses the settings.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - the default kind does without
+
+    from rollout.gateway.drivers.registry import load_driver  # noqa: PLC0415 - likewise
+
+    try:
+        found: Mapping[str, Any] = load_driver(kind).settings.model_validate(settings).model_dump(mode="json")
+    except ValidationError as problem:
+        what = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problem.errors())
+        raise RolloutError(f"{path}: the settings of {name!r} cannot be used: {what}; correct them") from None
+    return found
 
 
 def _choose_provider(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[str, str, bool]:
@@ -262,6 +278,8 @@ def _describe_target(name: str, url: str, settings: Mapping[str, Any]) -> dict[s
     kept: dict[str, Any] = {"name": name, "environment": settings.get("environment") or "production", "url": url}
     kept |= {key: settings[key] for key in _TEXTS if isinstance(settings.get(key), str)}
     kept |= {key: settings[key] for key in _MAPPINGS if isinstance(settings.get(key), dict)}
+    if settings.get("kind", DEFAULT_KIND) != DEFAULT_KIND:
+        kept |= {"kind": settings["kind"], "settings": settings["settings"]}
     if str(settings.get("env_file", "")).startswith("/"):
         kept["env_file"] = settings["env_file"]
     if isinstance(settings.get("activate_with"), dict):

@@ -13,17 +13,18 @@ from rollout.core.clock import NEVER
 from rollout.core.errors import RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.engine.emergency_rollout import EmergencyRun
-from rollout.gateway.drivers.selection import takes_restart
+from rollout.gateway.drivers.selection import always_restarts, splits_requests, takes_restart
 from rollout.gateway.expectations import answered_by, named
 
 
 def prove(run: EmergencyRun, *, refused: bool) -> None:
     """Prove that the provider is active, with a remedy for each missed deadline, and answers one request (EMG-2)."""
     waits_for_restart = takes_restart(run.rollout.target, run.to)
+    restarts = run.order.restart or (not refused and always_restarts(run.rollout.target, run.to))
     remedies = {} if refused or waits_for_restart else {"once more": lambda: _activate_again(run)}
-    if run.rollout.target.service is not None and not refused and not run.order.restart:
+    if run.rollout.target.service is not None and not refused and not restarts:
         remedies["restart"] = lambda: _restart(run)
-    restarted = attempt(lambda: _restart(run)) if run.order.restart else "not needed"
+    restarted = attempt(lambda: _restart(run)) if restarts else "not needed"
     problem, tried = remedied(
         lambda: doubt_active(run.rollout, run.to),
         remedies,
@@ -97,7 +98,7 @@ def _send_all(run: EmergencyRun) -> str:
 
 def doubt_weights(rollout: RolloutContext, to: ProviderChange) -> str:
     """Return why not every request goes to the provider, empty if they do, or the target splits none."""
-    if rollout.target.routing is None:
+    if not splits_requests(rollout.target):
         return ""
     try:
         shares = rollout.gateway.weights().shares

@@ -2,54 +2,38 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from rollout.approvals.waivers import judged_by_waiver
 from rollout.changes import limits
 from rollout.changes.backup import Backup
+from rollout.changes.executor import find_broken
 from rollout.changes.rollback import planned_steps
 from rollout.changes.rollback_provider import candidates
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.capabilities import Capability
 from rollout.core.change_windows import closes_at, frozen, opens_at
-from rollout.core.clock import SLICE_S, format_utc
-from rollout.core.errors import GatewayError, NotOffered, TryLater
+from rollout.core.clock import format_utc
+from rollout.core.errors import GatewayError, TryLater
 from rollout.core.result import Outcome
 from rollout.core.scenario import ChangeClass, EnvironmentChange, ProviderChange
 from rollout.core.schemas.validators import suggest
 from rollout.core.target import Target
+from rollout.core.wishes import Activate
 from rollout.engine.traffic import TrafficPoll
-from rollout.engine.window_power import WindowPower, foresee, foresee_with_baseline
+from rollout.engine.window_power import foresee_with_baseline
 from rollout.gateway.client import Gateway
 from rollout.gateway.diagnosis import Diagnosis, Seen, diagnosed
 from rollout.gateway.drivers.selection import driver_of
-from rollout.gateway.host.log_command import CommandFollower, LogCommandError
-from rollout.gateway.host.log_file import LogFollower
 from rollout.journal.record import Kind
 from rollout.monitoring import baseline as measuring
 from rollout.monitoring.samples import Baseline
 from rollout.monitoring.signals import describe_lacking
 from rollout.monitoring.sources.combined import observe_provider, promql_levels
-from rollout.monitoring.sources.synthetic import promise
-
-COMMAND_RUNS_S = 3.0
-"""A log command that has not ended after so many seconds counts as following the log (PRE-2.5)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PollStats:
-    """One poll of each source of the monitoring, and what the windows can tell from the traffic (PRE-2.5)."""
-
-    rows: Sequence[Mapping[str, Any]]
-    problems: Sequence[str]
-    power: WindowPower
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,64 +75,6 @@ class Measured:
     power: str
 
 
-def sources(rollout: RolloutContext, backup: Outcome[Backup], before: Outcome[TrafficPoll]) -> PollStats:
-    """Poll once every source that a trigger will read, and the traffic since the poll `before`.
-
-    Raises:
-        Interrupted: the run was asked to stop.
-    """
-    gateway, new, target = rollout.gateway, rollout.expected_active.provider, rollout.target
-    rows: list[Mapping[str, Any]] = []
-    if not rollout.scenario.monitor.in_turn:
-        rows.append({"source": "synthetic requests", "answers": "off", "sample": promise(rollout.scenario.monitor)})
-    previous = None if backup.error else backup.value.previous
-    with observe_provider(rollout, rollout.expected_active) as observed:
-        polls: dict[str, Callable[[], Any]] = {
-            "status (MON-1)": lambda: gateway.status(new),
-            "metrics (MON-2, MON-3)": lambda: observed.metrics_sample(previous),
-            "alerts (MON-4)": lambda: observed.alerts_sample("critical"),
-            "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
-        }
-        if levels := promql_levels(observed, rollout.scenario.monitor):
-            polls["signals (MON-5)"] = levels
-        if target.log_command:
-            polls["log (MON-5)"] = lambda: _command_runs(rollout)
-        elif target.log_file is not None:
-            log_file = target.log_file
-            polls["log (MON-5)"] = lambda: _new_lines(log_file)
-        elif rollout.scenario.monitor.error_pattern:
-            polls["log (MON-5)"] = lambda: _no_log(target.name)
-        problems = []
-        for name, poll in polls.items():
-            try:
-                rows.append({"source": name, "answers": True, "sample": str(to_json(poll()))})
-            except NotOffered as lacking:
-                rows.append({"source": name, "answers": "not applicable", "sample": lacking.reason})
-            except (GatewayError, LogCommandError, OSError) as error:
-                rows.append({"source": name, "answers": False, "sample": str(error)})
-                problems.append(f"{name}: {error}")
-    return PollStats(rows, problems, foresee(rollout, backup, before))
-
-
-def _new_lines(file: Path) -> str:
-    with closing(LogFollower(file)) as log:
-        return f"{len(log.read())} new lines in {file}"
-
-
-def _no_log(name: str) -> str:
-    raise OSError(f"monitor.error_pattern needs a log, and target {name!r} names no log_file or log_command")
-
-
-def _command_runs(rollout: RolloutContext) -> str:
-    """Run the log command for a moment, long enough for a connection to be refused."""
-    command, clock = rollout.target.log_command, rollout.clock
-    with closing(CommandFollower(command, clock, rollout.redactor.text)) as follower:
-        lines, until_s = 0, clock.monotonic() + COMMAND_RUNS_S
-        while clock.monotonic() < until_s and clock.wait(SLICE_S, rollout.stop):
-            lines += len(follower.read())
-    return f"{lines} lines in {COMMAND_RUNS_S:g} s from {shlex.join(command)}, which stays"
-
-
 def plan_rollback(rollout: RolloutContext, backup: Backup) -> RollbackPlan:
     """Test the provider that a rollback would activate, and read whether it can be activated.
 
@@ -169,6 +95,7 @@ def plan_rollback(rollout: RolloutContext, backup: Backup) -> RollbackPlan:
     if not ready.ready and not is_fixed:
         failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
         problems.append(f"its preflight is not ready: {'; '.join(failed)}")
+    problems += find_broken(rollout, Activate(to.provider, to.model))
     problems += _undo_of_others(rollout, backup)
     evidence = {"connection_test": to_json(tested), "preflight": to_json(ready)}
     return RollbackPlan(to, planned_steps(rollout, backup), evidence, problems)
@@ -222,6 +149,7 @@ def health(rollout: RolloutContext) -> Health:
         if has_status and p.name.casefold() == active and p.connection.status != "connected"
         if not _is_fixed(rollout, p.name)
     ]
+    problems += find_broken(rollout, Activate(new.provider, new.model))
     problems += limits.unknown_scopes(rollout, [provider.name for provider in providers.providers])
     if listed.models and new.model not in listed.models:
         hint = f"{suggest(new.model, listed.models)}it has {', '.join(listed.models)}"

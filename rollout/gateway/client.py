@@ -95,6 +95,7 @@ class Gateway(StateReads):
             raise GatewayError("gateway", f"target {target.name} has no url; start its gateway, or give --gateway=URL")
         self.url = base.rstrip("/")
         self._redactor = redactor
+        self.driver, self.capabilities = driver_of(target), capabilities_of(target)
         self._sender = Sender(
             target,
             self.url,
@@ -105,8 +106,8 @@ class Gateway(StateReads):
             redactor=redactor,
             on_exchange=on_exchange,
             rollout_id=rollout_id,
+            advise=self.driver.advise,
         )
-        self.driver, self.capabilities = driver_of(target), capabilities_of(target)
         self._reads = self.driver.connect(self._sender)
         self._writes = threading.local()
 

@@ -4,27 +4,49 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange, Scenario
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, Split, Wish
-from rollout.core.writes import Read
-from rollout.gateway.drivers.selection import describe_calls, driver_of
+from rollout.core.write_words import describe_write
+from rollout.core.writes import Command, FileEdit, HttpCall, Read, Restart, Signal, Write
+from rollout.gateway.drivers.selection import describe_writes, driver_of, splits_requests
 
 
 def carry_out(target: Target, wish: Wish) -> tuple[str, ...]:
     """Return the commands that bring `wish` about on `target`, in order; a restart that may be needed is left out.
 
+    An activation that edits a file is one command, which edits, restarts and proves: `rollout emergency`.
+
     Raises:
         GatewayError: the gateway cannot be asked for it.
     """
-    return tuple(
-        send(call.method, f"{target.url}{call.path}", call.body, target.token_env)
-        for call in describe_calls(target, wish)
-    )
+    writes = describe_writes(target, wish)
+    if isinstance(wish, Activate) and edits_files(writes):
+        to = (f"--provider={wish.provider}", f"--model={wish.model}")
+        return (shlex.join(("rollout", "emergency", f"--target={target.name}", *to, "--yes")),)
+    return tuple(_command(target, write) for write in writes if not isinstance(write, Restart))
+
+
+def edits_files(writes: Iterable[Write]) -> bool:
+    """Return whether a file is edited among these writes."""
+    return any(isinstance(write, FileEdit) for write in writes)
+
+
+def _command(target: Target, write: Write) -> str:
+    match write:
+        case HttpCall():
+            return send(write.method, f"{target.url}{write.path}", write.body, target.token_env)
+        case Signal():
+            # Double quotes on purpose: the operator's shell reads the process id.
+            name = write.name.removeprefix("SIG")
+            return f'kill -s {name} "$(cat {shlex.quote(str(write.pid_file))})"'
+        case Command():
+            return shlex.join(write.arguments)
+    return f"# by hand: {describe_write(write)}"
 
 
 def read_command(target: Target) -> str:
@@ -45,9 +67,11 @@ def rollback(
         restarts: whether the rollback needs a restart of the service.
         split: the weights before the change; None where the rollback sets no weights.
     """
-    service, routing = target.service, target.routing
+    service = target.service
+    by_emergency = edits_files(describe_writes(target, Activate(previous.provider, previous.model)))
+    restarts = restarts and not by_emergency
     restart = [shlex.join(service.stop), shlex.join(service.start)] if service is not None and restarts else []
-    shares = carry_out(target, Split(split)) if routing is not None and split is not None else ()
+    shares = carry_out(target, Split(split)) if split is not None and splits_requests(target) else ()
     activation = carry_out(target, Activate(previous.provider, previous.model))
     again = shlex.join(("rollout", "rollback", rollout))
     return (again, *shares, *reversed(restart), *reversed(activation), read_command(target))

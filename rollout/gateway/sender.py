@@ -23,7 +23,6 @@ from rollout.gateway.documents import InvalidResponse
 from rollout.gateway.evidence import record_exchange
 from rollout.gateway.host.commands import ServiceError, exchange
 from rollout.gateway.http_errors import RateLimited, fault
-from rollout.gateway.mending_settings import advise_setting
 from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
 
 T = TypeVar("T")
@@ -49,8 +48,11 @@ class Sender:
         redactor: Redactor,
         on_exchange: Callable[[Exchange], None],
         rollout_id: str | None,
+        advise: Callable[[Call, int, str], str],
     ) -> None:
         """Prepare; nothing is sent yet. The arguments are those of `rollout.gateway.client.Gateway`.
+
+        `advise` returns which setting would mend a refused write, given the call, the status and the reason.
 
         Raises:
             GatewayError: a file of the TLS settings cannot be used.
@@ -62,6 +64,7 @@ class Sender:
         self._stop = stop
         self._redactor = redactor
         self._on_exchange = on_exchange
+        self._advise = advise
         self._headers = _headers(target, token, rollout_id)
         # The header marks every completion that the suite requests itself.
         self._synthetic = {**self._headers, "X-Synthetic": f"rollout/{rollout_id}" if rollout_id else "rollout"}
@@ -213,7 +216,7 @@ class Sender:
     def _advice(self, call: Call, problem: GatewayError) -> str:
         if problem.status is None or not isinstance(problem, Refused):
             return ""
-        return advise_setting(call, self._target, problem.status, problem.reason)
+        return self._advise(call, problem.status, problem.reason)
 
     def _redacted(self, problem: GatewayError, advice: str) -> GatewayError:
         reason = self._redactor.text(problem.reason + advice)

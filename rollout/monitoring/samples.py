@@ -241,6 +241,8 @@ class Context:
 
     def why_lacking(self, *capabilities: Capability) -> str:
         """Return why none of these can be read of the gateway; empty where one can."""
+        if not self.lacking:
+            return ""
         reasons = [dict(self.lacking).get(each, "") for each in capabilities]
         return reasons[0] if reasons and all(reasons) else ""
 

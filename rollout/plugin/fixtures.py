@@ -26,6 +26,7 @@ from rollout.engine import gates, prechecks, traffic, verification
 from rollout.engine.closure import Closure
 from rollout.engine.credentials import learn_env_file
 from rollout.engine.session import staging_gateway_of
+from rollout.engine.source_polls import PollStats, poll_sources
 from rollout.gateway.client import Gateway
 from rollout.gateway.diagnosis import Seen, diagnosed
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight, Providers
@@ -199,9 +200,9 @@ def rollback_plan(
 @outcome_fixture
 def sources_now(
     rollout: RolloutContext, backup: Outcome[Backup], traffic_before: Outcome[traffic.TrafficPoll]
-) -> prechecks.PollStats:
+) -> PollStats:
     """One poll of each source of the monitoring, and what the windows can tell from the traffic."""
-    return prechecks.sources(rollout, backup, traffic_before)
+    return poll_sources(rollout, backup, traffic_before)
 
 
 @pytest.fixture(scope="session")

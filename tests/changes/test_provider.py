@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from rollout.changes import provider
+from rollout.changes import executor, provider
 from rollout.changes.catalogue import in_effect, prove_rollback
-from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, Refused
+from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, Refused, RolloutError
 from rollout.core.scenario import Canary, ProviderChange, Share
 from rollout.core.target import OtherCall, ProviderRestart, Target
+from rollout.core.wishes import Wish
+from rollout.core.writes import Restart, Write
+from rollout.gateway.drivers import selection
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
+from tests.support.describing import describe_otherwise
 from tests.support.gateways import State, down, garbage, refused
 from tests.support.undoing import NEW, OLD, RESTARTABLE, ROUTED, TARGET, Undoing
 
@@ -337,3 +341,27 @@ def test_the_weights_are_proven_too_where_a_canary_will_set_them(undoing: Begin)
 def test_a_provider_by_another_name_is_the_one_that_it_activates(undoing: Begin):
     lab = undoing(target=replace(TARGET, reported_as={"google": "ollama"}))
     assert lab.backup.previous == ProviderChange("google", OLD.model)
+
+
+def _restart_always(_wish: Wish, writes: tuple[Write, ...]) -> tuple[Write, ...]:
+    return (*(write for write in writes if not isinstance(write, Restart)), Restart())
+
+
+def test_a_restart_that_follows_in_any_case_is_carried_out_although_reads_show_the_change(
+    undoing: Begin, monkeypatch: pytest.MonkeyPatch
+):
+    describe_otherwise(monkeypatch, _restart_always)
+    lab = undoing(target=RESTARTABLE)
+    assert "active after a restart" in apply(lab)
+    assert (lab.gateway.restarts, lab.gateway.state.place) == (1, str(NEW))
+
+
+def test_what_would_break_the_service_is_not_announced(undoing: Begin, monkeypatch: pytest.MonkeyPatch):
+    describe_otherwise(monkeypatch, lambda _, writes: writes, problems=("the strategy is misspelt",))
+    monkeypatch.setattr(executor, "driver_of", selection.driver_of)
+    lab = undoing()
+    with pytest.raises(
+        RolloutError, match="nothing was written, for the service would break: the strategy is misspelt"
+    ):
+        apply(lab)
+    assert (lab.gateway.writes, lab.sent()) == ([], [])

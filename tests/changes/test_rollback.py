@@ -15,10 +15,12 @@ from rollout.core.canary_stages import stages
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import Canary, EnvironmentChange, LimitChange, ProviderChange, Share
 from rollout.core.target import ProviderRestart
+from rollout.core.writes import Restart
 from rollout.gateway.host.commands import ServiceError
 from rollout.journal.record import Decision, Kind, What
 from rollout.journal.spool import SPOOL
 from tests.support.clocks import SimulatedClock
+from tests.support.describing import describe_otherwise
 from tests.support.gateways import LiveGateway, State, down, garbage, refused
 from tests.support.rollouts import rollout_in
 from tests.support.undoing import NEW, OLD, RESTARTABLE, ROUTED, TARGET, Undoing, message, outcomes
@@ -822,3 +824,17 @@ def test_the_plan_of_a_canarys_rollback_names_the_weights_first(undoing: Begin):
     lab = undoing(target=ROUTED, canary=SHARES)
     steps = planned_steps(lab.rollout, lab.backup)
     assert "RBK-2.1 split the requests as now: no weights" in steps
+
+
+def test_a_restart_that_follows_in_any_case_is_carried_out_once_on_the_way_back(
+    undoing: Begin, monkeypatch: pytest.MonkeyPatch
+):
+    """Reads show the previous provider active before it: they may not know what is in effect."""
+    lab = undoing(target=RESTARTABLE)
+    lab.apply()
+    describe_otherwise(monkeypatch, lambda _, writes: (*writes, Restart()))
+    result = lab.take_back()
+    assert result.verified, result.steps
+    assert (lab.gateway.restarts, lab.gateway.state.place) == (1, str(OLD))
+    assert lab.take_back().verified
+    assert lab.gateway.restarts == 1

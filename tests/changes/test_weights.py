@@ -170,6 +170,6 @@ def test_the_share_of_the_new_provider_is_everything_only_while_it_is_active_wit
 
 def test_a_target_that_splits_nothing_says_how_to_mend_that(undoing: Begin):
     lab = undoing(target=TARGET)
-    with pytest.raises(RolloutError, match="add `routing:` to it"):
+    with pytest.raises(RolloutError, match="does not say how its requests are split"):
         weights.named(lab.rollout, NEW)
     assert weights.all_weights(canary(undoing).rollout, NEW) == {str(NEW): 1.0}

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from rollout.cli.doctor import examination
-from rollout.cli.doctor.examination import examine
+from rollout.cli.doctor.examination import examine, read_address
 from rollout.cli.doctor.findings import Findings, ProbedCalls, describe_findings
 from rollout.cli.doctor.target_file import render_target_file, write_target_file
 from rollout.cli.main import main
@@ -76,7 +76,9 @@ def patient(sandbox: Running) -> Iterator[Patient]:
 
 def _examined(url: str, **parts: Any) -> Findings:
     announce = parts.get("announce", lambda _: None)
-    return examine(url, "gateway", parts.get("token_env"), parts.get("env", {}), announce=announce)
+    token_env = parts.get("token_env")
+    base, token = read_address(url, token_env, parts.get("env", {}))
+    return examine(base, "gateway", token_env, token, announce=announce)
 
 
 CIRCLE = {"$ref": "#/components/schemas/ActivateRequest"}
@@ -210,7 +212,7 @@ def _result(found: Findings, name: str) -> str:
 
 def _loaded(found: Findings, folder: Path) -> Target:
     """Return the target that the written file is."""
-    write_target_file(found, folder / "targets.yaml")
+    write_target_file(render_target_file(found), folder / "targets.yaml")
     asked: dict[str, Any] = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None}
     return load(target="gateway", directory=folder, env=os.environ, doubt=lambda _: "", **asked).target
 
@@ -443,7 +445,7 @@ def test_reads_from_a_cache_are_said_and_put_into_the_target(
         liar.rule("/config/runtime", _cached(headers))
         liar.rule("/alerts", _cached({"Age": "500"}))
         found = _examined(liar.url)
-        write_target_file(found, file)
+        write_target_file(render_target_file(found), file)
         asked = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None, "env": os.environ}
         assert load(target="gateway", directory=tmp_path, doubt=lambda _: "", **asked).target.stale_for_s == seconds
     (row,) = [each for each in found.guarantees if "read back" in each.what]

@@ -7,6 +7,7 @@ import pytest
 from rollout.core.downtime import proof_price, startup_s
 from rollout.core.scenario import EnvironmentChange, LimitChange, ProviderChange
 from rollout.core.target import OtherCall, ProviderRestart, Target, Timeouts
+from rollout.gateway.drivers.selection import takes_restart
 
 TARGET = Target(
     "t",
@@ -59,7 +60,7 @@ def test_a_restart_may_take_the_longest_of_what_the_target_and_the_changes_say(c
 )
 def test_the_price_of_a_proof_is_the_restart_and_the_runtime_switch_of_the_active_provider(previous, price):
     """None where activating what is active costs users nothing."""
-    assert proof_price(TARGET, previous) == price
+    assert proof_price(TARGET, previous, restarts=takes_restart(TARGET, previous)) == price
 
 
 @pytest.mark.parametrize(

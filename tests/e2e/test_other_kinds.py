@@ -257,3 +257,19 @@ def test_a_clause_that_is_observed_there_cannot_be_waived_for_its_lack(toy: Toy)
     ended = toy.run("pytest", "--scenario=scenarios/toy.yaml")
     assert ended.returncode == 4, ended.stdout
     assert "waivers[0].clause: MON-4 cannot be waived: an operator may hold its rollback" in ended.stdout
+
+
+def test_an_emergency_goes_by_the_drivers_own_call(toy: Toy) -> None:
+    to = ("--provider=openai", "--model=gpt-4o", "--yes")
+    ended = toy.run("rollout", "emergency", "--target=toy", *to, "--reason=outage")
+    assert ended.returncode == 0, ended.stdout
+    assert toy.written == [{"provider": "openai", "model": "gpt-4o"}]
+    assert "active was ollama:gemma3" in ended.stdout
+
+
+def test_an_intent_holds_the_writes_in_words(toy: Toy) -> None:
+    ended = toy.run("pytest", "-m", "precheck or apply", "--scenario=scenarios/toy.yaml")
+    assert ended.returncode == 0, ended.stdout
+    words = {entry.body["step"]: entry.body["writes"] for entry in entries(toy.reports) if entry.kind == Kind.INTENT}
+    assert words["APP-0.2"] == ['PUT /active {"provider": "ollama", "model": "gemma3"}']
+    assert words["APP-1.2"] == ['PUT /active {"provider": "openai", "model": "gpt-4o"}']

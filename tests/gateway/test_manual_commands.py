@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange, Scenario
-from rollout.core.target import OtherCall, Target
-from rollout.core.wishes import Activate
+from rollout.core.target import OtherCall, Routing, Service, Target
+from rollout.core.wishes import Activate, Split
+from rollout.core.writes import Command, FileEdit, Restart, Signal
 from rollout.gateway import manual_commands
+from tests.support.describing import describe_otherwise
 
 TO = ProviderChange("ollama", "gemma3:4b")
 
@@ -64,3 +69,30 @@ def test_an_approval_has_the_options_that_are_part_of_the_content() -> None:
     assert manual_commands.approval(typed, Origin(options=("--activate=ollama:gemma3:4b", "--ticket=T-1"))) == (
         "rollout approve --activate=ollama:gemma3:4b --ticket=T-1"
     )
+
+
+def test_an_activation_that_edits_a_file_is_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It edits, restarts and proves, so that no restart of its own follows."""
+    edit = FileEdit(Path("/etc/gw.yaml"), "yaml", {"active": "ollama"})
+    describe_otherwise(monkeypatch, lambda _, _writes: (edit, Restart()))
+    target = Target(
+        name="lab", environment="sandbox", url="https://gw", service=Service(("gw", "stop"), ("gw", "start"))
+    )
+    command = "rollout emergency --target=lab --provider=ollama --model=gemma3:4b --yes"
+    assert _activation(target) == command
+    listed = manual_commands.rollback(target, TO, "r-1", restarts=True, split=None)
+    assert listed == ("rollout rollback r-1", command, "curl -sS https://gw/api/v1/providers")
+
+
+def test_a_signal_and_a_command_are_pasted_as_they_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = (Signal("SIGHUP", Path("/run/my gw.pid")), Command(("gw", "use", "a b"), 5.0))
+    describe_otherwise(monkeypatch, lambda _, _writes: writes)
+    commands = manual_commands.carry_out(Target(name="lab", environment="sandbox"), Activate(TO.provider, TO.model))
+    assert commands == ("kill -s HUP \"$(cat '/run/my gw.pid')\"", "gw use 'a b'")
+
+
+def test_a_split_by_an_edit_is_named_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    edit = FileEdit(Path("/etc/gw.yaml"), "yaml", {"weights.a": 0.5})
+    describe_otherwise(monkeypatch, lambda _, _writes: (edit,))
+    target = Target(name="lab", environment="sandbox", routing=Routing())
+    assert manual_commands.carry_out(target, Split({"a": 0.5})) == ("# by hand: edit /etc/gw.yaml: weights.a = 0.5",)

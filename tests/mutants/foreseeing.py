@@ -59,8 +59,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A window that no number of requests decides is refused.",
             ),
             (
-                "if not is_sandbox:",
-                "if True:",
+                "if is_counted and not is_sandbox:",
+                "if is_counted:",
                 "A short window of the sandbox is not refused.",
             ),
             (

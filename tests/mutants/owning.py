@@ -159,8 +159,8 @@ MUTANTS: tuple[Mutant, ...] = (
         *ENDING_TESTS,
         rows=(
             (
-                "ALL if rollout is None else ALL.where(entry.c.rollout == rollout)",
-                "ALL",
+                "query if rollout is None else query.where(entry.c.rollout == rollout)",
+                "query",
                 "Another rollout's ending is no obstacle.",
             ),
         ),

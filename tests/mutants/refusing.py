@@ -117,9 +117,4 @@ MUTANTS: tuple[Mutant, ...] = (
             ("NOT_RECORDED not in field.metadata or", "True or", "What was approved before kinds is approved still."),
         ),
     ),
-    *of(
-        "rollout/engine/credentials.py",
-        KINDS,
-        rows=(("    if target.kind != DEFAULT_KIND:", "    if False:", "No API is tried on a gateway of another."),),
-    ),
 )

@@ -103,8 +103,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/gateway/mending_settings.py",
-        "tests/gateway/test_mending_settings.py",
+        "rollout/gateway/drivers/documented_advice.py",
+        "tests/gateway/drivers/test_documented_advice.py",
         rows=(
             (
                 "if status == HTTPStatus.BAD_REQUEST and not _ANOTHER_CALL.search(reason):",

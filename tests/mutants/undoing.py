@@ -484,8 +484,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/changes/provider.py",
-        "if problem and takes_restart(rollout.target, change):",
-        "if takes_restart(rollout.target, change):",
+        "if restarts or (problem and takes_restart(rollout.target, change)):",
+        "if restarts or takes_restart(rollout.target, change):",
         "Nothing is restarted that is right already.",
         ACTIVATION,
     ),
@@ -498,8 +498,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/changes/provider.py",
-        "if problem and takes_restart(rollout.target, change):",
-        "if problem and change.restart:",
+        "if restarts or (problem and takes_restart(rollout.target, change)):",
+        "if restarts or (problem and change.restart):",
         "Whether a provider needs a restart is the target's to say.",
         ACTIVATION,
     ),

@@ -354,7 +354,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A provider that waits for a restart needs no second activation.",
             ),
             (
-                "if run.rollout.target.service is not None and not refused and not run.order.restart:",
+                "if run.rollout.target.service is not None and not refused and not restarts:",
                 "if False:",
                 "A provider that waits for a restart gets it.",
             ),

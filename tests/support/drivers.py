@@ -50,7 +50,11 @@ class Toy:
     def capabilities(self):
         return dict.fromkeys(Capability, "a toy has nothing")
 
-    read_call = paid_reads = place = active_calls = place_in = writes
+    @classmethod
+    def recognise(cls, get):
+        return None
+
+    advise = destination = validate = read_call = paid_reads = place = active_calls = place_in = writes
     activated_as = reported_as = activation_keys = connect = writes
 """
 """A module with a driver of the kind ``toy``."""

@@ -51,15 +51,8 @@ _NEVER_SENT = ("health", "test_connection", "preflight", "activate", "limits", "
 """Calls that write or may cost money: they are probed with OPTIONS only."""
 
 
-def examine(
-    gateway: str,
-    name: str,
-    token_env: str | None,
-    env: Mapping[str, str],
-    clock: Clock | None = None,
-    announce: Callable[[str], None] = lambda _: None,
-) -> Findings:
-    """Probe every call once, reading only, and return what was found; `announce` receives each call before it is sent.
+def read_address(gateway: str, token_env: str | None, env: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the base URL, and the token; None where none is sent.
 
     Raises:
         RolloutError: the URL is none, or the token's variable is not set.
@@ -70,7 +63,28 @@ def examine(
         raise InvalidInput([Problem("--gateway", None, "", str(problem))]) from None
     if token_env and not env.get(token_env):
         raise RolloutError(f"--token-env: the environment variable {token_env} is not set")
-    seen = _probe(url, env[token_env].strip() if token_env else None, clock or SystemClock(), announce)
+    return url, env[token_env].strip() if token_env else None
+
+
+def examine(
+    url: str,
+    name: str,
+    token_env: str | None,
+    token: str | None,
+    clock: Clock | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> Findings:
+    """Probe every call once, reading only, and return what was found; `announce` receives each call before it is sent.
+
+    Args:
+        url: the base URL.
+        name: what the target is called.
+        token_env: the variable with the token.
+        token: the token.
+        clock: times the pauses.
+        announce: receives what is sent.
+    """
+    seen = _probe(url, token, clock or SystemClock(), announce)
     target = build_target(url, seen, token_env)
     return Findings(
         url,

@@ -88,15 +88,15 @@ def describe_missing_keys(found: Findings) -> list[str]:
     return hints
 
 
-def write_target_file(found: Findings, path: Path) -> None:
-    """Write the target file; one that is there is never overwritten.
+def write_target_file(text: str, path: Path) -> None:
+    """Write a target file; one that is there is never overwritten.
 
     Raises:
         RolloutError: it is there, or cannot be written.
     """
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(render_target_file(found))
+            file.write(text)
     except FileExistsError:
         raise RolloutError(f"{path} is there already and is not overwritten; name another file") from None
     except OSError as problem:

@@ -147,12 +147,13 @@ def _embedded(name: str) -> StartingPoint:
 def _examined(gateway: str, answers: Answers, env: Mapping[str, str]) -> StartingPoint:
     """Return what an examination shows, which only reads. Raises InvalidInput where the gateway does not answer."""
     # Loading the client takes longer than writing the files of a project without a gateway.
-    from rollout.cli.doctor.examination import examine  # noqa: PLC0415
+    from rollout.cli.doctor.examination import examine, read_address  # noqa: PLC0415
     from rollout.cli.doctor.target_file import describe_missing_keys  # noqa: PLC0415
     from rollout.gateway import responses  # noqa: PLC0415
     from rollout.gateway.documents import adapter_of  # noqa: PLC0415
 
-    found = examine(gateway, answers.target_name, answers.token_env, env)
+    url, token = read_address(gateway, answers.token_env, env)
+    found = examine(url, answers.target_name, answers.token_env, token)
     call = next(call for call in found.calls if call.name == "providers")
     if not found.answers:
         raise InvalidInput([Problem("--gateway", None, "", _describe_silence(f"{found.url}{call.path}", call.result))])

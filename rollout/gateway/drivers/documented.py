@@ -7,11 +7,14 @@ library and names of the domain.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
+from rollout.core.canary_stages import destination
 from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
 from rollout.core.kinds import DEFAULT_KIND
+from rollout.core.recognition import Get, Recognition
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import OtherCall, Routing, Target
 from rollout.core.wishes import Activate, SetEnvironment, SetLimit, Split, Wish
@@ -22,6 +25,7 @@ from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, wei
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from rollout.gateway.calls import Call
     from rollout.gateway.drivers.protocol import Reads
     from rollout.gateway.sender import Sender
 
@@ -51,6 +55,12 @@ class Documented:
         """Keep the target; nothing is read."""
         self._target = target
 
+    @classmethod
+    def recognise(cls, get: Get) -> Recognition | None:
+        """Return None: `rollout doctor` examines a gateway by this API wherever no other kind is recognised."""
+        del get
+        return None
+
     def capabilities(self) -> Mapping[Capability, str | None]:
         """Return what the documented API lacks: removing limits, and what the target does not say or cannot."""
         lacking = {Capability.DELETE_LIMIT: "the documented API cannot take limits away (docs/GATEWAY_API.md, 15)"}
@@ -79,6 +89,17 @@ class Documented:
                 return FileEdit(None, "env", wish.values, wish.secrets, wish.remove), Restart()
             case _:
                 assert_never(wish)
+
+    def validate(self, contents: Mapping[Path, bytes]) -> tuple[str, ...]:
+        """Return nothing: the documented API is not written by files."""
+        del contents
+        return ()
+
+    def advise(self, call: Call, status: int, reason: str) -> str:
+        """Return which deviation's setting would mend a refused write (`rollout.gateway.drivers.documented_advice`)."""
+        from rollout.gateway.drivers.documented_advice import advise_setting  # noqa: PLC0415 - only of a refused write
+
+        return advise_setting(call, self._target, status, reason)
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
         """Return how a read is asked for; a chat by the target's own call, where it has one (deviation 17)."""
@@ -117,6 +138,10 @@ class Documented:
             return self.place(listed["active_provider"], runtime["config"])
         except (GatewayError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    def destination(self, of: ProviderChange) -> str:
+        """Return the name of a provider and model among the weights, as `routing` spells it."""
+        return destination(of, routing_of(self._target).destination)
 
     def activated_as(self, reported: str) -> str:
         """Return the name that activates the provider which the gateway reports as `reported` (deviation 14)."""

@@ -8,9 +8,11 @@ two halves are apart because a description needs no connection: `rollout plan`, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from rollout.core.capabilities import Capability
+from rollout.core.recognition import Get, Recognition
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Wish
@@ -19,6 +21,7 @@ from rollout.core.writes import Read, ReadCall, Write
 if TYPE_CHECKING:  # a description must not cost the time that it takes to load an HTTP client and pydantic
     from pydantic import BaseModel
 
+    from rollout.gateway.calls import Call
     from rollout.gateway.responses import (
         Alert,
         AuditEntry,
@@ -101,6 +104,14 @@ class Driver(Protocol):
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
 
+    @classmethod
+    def recognise(cls, get: Get) -> Recognition | None:
+        """Return what shows that a gateway may be of this kind, by reads that cost nothing; None where nothing does.
+
+        Args:
+            get: sends a GET to a path; a path that was read already is not read again.
+        """
+
     def capabilities(self) -> Mapping[Capability, str | None]:
         """Return of every capability None where this target's gateway has it, else why not, in one sentence.
 
@@ -114,6 +125,22 @@ class Driver(Protocol):
 
         Raises:
             GatewayError: this gateway cannot be asked for it; nothing is sent.
+        """
+
+    def validate(self, contents: Mapping[Path, bytes]) -> tuple[str, ...]:
+        """Return what would break with these contents of the service's files, in sentences; pure.
+
+        Args:
+            contents: file -> what an edit would leave in it; only files of `FileEdit` with a path.
+        """
+
+    def advise(self, call: Call, status: int, reason: str) -> str:
+        """Return which setting would mend a refused write, as the end of a message; empty where none is known.
+
+        Args:
+            call: the call that was refused.
+            status: the HTTP status, 4xx.
+            reason: the message so far, with the gateway's reason.
         """
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
@@ -145,6 +172,13 @@ class Driver(Protocol):
 
         Args:
             answers: one for each call, whatever its shape; None for a call without one.
+        """
+
+    def destination(self, of: ProviderChange) -> str:
+        """Return the name of a provider and model among the weights (CAN-2).
+
+        Raises:
+            GatewayError: the requests are not split by weights.
         """
 
     def activated_as(self, reported: str) -> str:

@@ -8,7 +8,7 @@ from rollout.core.capabilities import Capability
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, Wish
-from rollout.core.writes import HttpCall, Restart, Write
+from rollout.core.writes import Restart, Write
 from rollout.gateway.drivers.documented import Documented
 from rollout.gateway.drivers.protocol import Driver
 
@@ -44,6 +44,11 @@ def capabilities_of(target: Target) -> Mapping[Capability, str | None]:
     return found
 
 
+def splits_requests(target: Target) -> bool:
+    """Return whether the target's gateway splits its requests by weights. Raises UnusableKind as `capabilities_of`."""
+    return capabilities_of(target)[Capability.WEIGHTS] is None
+
+
 def describe_writes(target: Target, wish: Wish) -> tuple[Write, ...]:
     """Return the writes that bring `wish` about on the target's gateway, in order.
 
@@ -53,16 +58,20 @@ def describe_writes(target: Target, wish: Wish) -> tuple[Write, ...]:
     return driver_of(target).writes(wish)
 
 
-def describe_calls(target: Target, wish: Wish) -> tuple[HttpCall, ...]:
-    """Return the requests among the writes that bring `wish` about. Raises GatewayError as `describe_writes`."""
-    return tuple(write for write in describe_writes(target, wish) if isinstance(write, HttpCall))
-
-
 def takes_restart(target: Target, to: ProviderChange) -> bool:
-    """Return whether an activation of `to` takes effect only after a restart of the service (deviation 7).
+    """Return whether an activation of `to` may take effect only after a restart of the service (deviation 7).
 
     Raises:
         GatewayError: the gateway cannot be asked for it.
     """
+    return bool(_restarts(target, to))
+
+
+def always_restarts(target: Target, to: ProviderChange) -> bool:
+    """Return whether an activation of `to` is followed by a restart, whatever reads show. Raises as `takes_restart`."""
+    return any(not restart.if_needed for restart in _restarts(target, to))
+
+
+def _restarts(target: Target, to: ProviderChange) -> list[Restart]:
     writes = describe_writes(target, Activate(to.provider, to.model, to.restart))
-    return any(isinstance(write, Restart) for write in writes)
+    return [write for write in writes if isinstance(write, Restart)]

@@ -34,6 +34,11 @@ def apply_file_edit(edit: FileEdit, *, secrets: Mapping[str, str], stop: StopFla
     return content
 
 
+def preview_file_edit(edit: FileEdit, secrets: Mapping[str, str]) -> bytes:
+    """Return what `apply_file_edit` would leave in the file now; nothing is written. Raises SettingsError likewise."""
+    return compose_content(edit, read_settings_file(_path_of(edit)), secrets)
+
+
 def compose_content(edit: FileEdit, before: bytes, secrets: Mapping[str, str]) -> bytes:
     """Return what a file of these bytes holds after an edit; nothing is read or written.
 

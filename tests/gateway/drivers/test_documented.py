@@ -15,7 +15,7 @@ from rollout.core.target import OtherCall, ProviderRestart, Routing, Target
 from rollout.core.wishes import Activate, SetEnvironment, SetLimit, Split, Wish
 from rollout.core.writes import Claim, Deadline, FileEdit, HttpCall, Read, ReadCall, Restart
 from rollout.gateway.drivers.documented import Documented
-from rollout.gateway.drivers.selection import describe_calls, takes_restart
+from rollout.gateway.drivers.selection import describe_writes, takes_restart
 from tests.support.rollouts import NEW, OLD
 
 API = "/api/v1"
@@ -44,7 +44,7 @@ def test_an_activation_is_one_call_that_must_claim_success():
 @pytest.mark.parametrize("spelling", ["ollama", "Ollama"])
 def test_a_provider_with_a_call_of_its_own_is_activated_by_it(spelling: str):
     """Deviation 13: its answer is not documented, so only its status counts."""
-    (call,) = describe_calls(target(activate_with={"OLLAMA": OWN_CALL}), Activate(spelling, "gemma3:4b"))
+    (call,) = describe_writes(target(activate_with={"OLLAMA": OWN_CALL}), Activate(spelling, "gemma3:4b"))
     assert (call.setting, call.path, call.body, call.claim) == (
         "activate_with.OLLAMA",
         f"/switch/{spelling}",
@@ -72,7 +72,7 @@ def test_an_activation_carries_its_restart(settings: dict[str, Any], asked: bool
 
 def test_weights_are_set_by_the_targets_own_call():
     routing = Routing("/routes", "POST", {"split": "{weights}"}, percent=True)
-    (call,) = describe_calls(target(routing=routing), Split({str(NEW): 0.1, str(OLD): 0.9}))
+    (call,) = describe_writes(target(routing=routing), Split({str(NEW): 0.1, str(OLD): 0.9}))
     assert (call.setting, call.name, call.body) == (
         "routing.set.path",
         "POST /routes",
@@ -84,7 +84,7 @@ def test_weights_are_set_by_the_targets_own_call():
 def test_a_limit_is_sent_by_the_gateways_own_words():
     """Deviation 20: the kind is translated, and a scope as reported is asked for by the provider's name."""
     named = target(limit_types={"cost": "per_provider", "rate": "rate"})
-    (call,) = describe_calls(named, SetLimit("cost", "provider:openai", {"hard_limit_usd": 5.0}))
+    (call,) = describe_writes(named, SetLimit("cost", "provider:openai", {"hard_limit_usd": 5.0}))
     assert call.body == {"limit_type": "per_provider", "scope": "openai", "hard_limit_usd": 5.0}
     assert (call.deadline, call.claim) == (Deadline.READ, Claim.LIMIT_SET)
 

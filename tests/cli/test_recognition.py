@@ -1,0 +1,75 @@
+"""``rollout doctor`` names the kind that answers, by reads that cost nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rollout.cli.main import main
+from tests.support import liar as lies
+from tests.support.drivers import TOY, install_driver
+from tests.support.liar import Liar
+
+CERTAIN = """
+    @classmethod
+    def recognise(cls, get):
+        from rollout.core.recognition import Recognition
+
+        found, again = get("/toy"), get("/toy")
+        if found is None or found.status != 200 or found is not again:
+            return None
+        return Recognition("GET /toy says it is a toy", IS_CERTAIN, {"port": 8000}, ("which mode: ask its owner",))
+"""
+SILENT = "    @classmethod\n    def recognise(cls, get):\n        return None\n"
+RECOGNISED = TOY.replace(SILENT, CERTAIN)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the module search path."""
+    folder = tmp_path / "site"
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    sys.modules.pop("toy_driver", None)
+
+
+@pytest.fixture
+def gateway() -> Iterator[Liar]:
+    """A gateway that answers ``/toy`` and nothing else."""
+    with Liar("http://127.0.0.1:1") as liar:
+        liar.rule("/toy", lies.answer(200, {}))
+        yield liar
+
+
+def test_a_kind_that_is_certain_is_named_with_a_target(
+    site: Path, gateway: Liar, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_driver(site, code=RECOGNISED.replace("IS_CERTAIN", "True"))
+    assert main(["doctor", f"--gateway={gateway.url}", "--target=lab"]) == 0
+    said = capsys.readouterr().out
+    assert "kind: toy, because GET /toy says it is a toy\nsent: GET /toy; none of them costs money\n" in said
+    assert "what cannot be found out here\n  which mode: ask its owner\n" in said
+    assert "# which mode: ask its owner\n" in said
+    target = yaml.safe_load(said[said.index("# which mode") :])["lab"]
+    assert (target["kind"], target["settings"], target["url"]) == ("toy", {"port": 8000}, gateway.url)
+    assert [request.path for request in gateway.requests] == ["/toy"]
+
+
+def test_a_kind_that_may_fit_is_named_after_the_examination(
+    site: Path, gateway: Liar, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_driver(site, code=RECOGNISED.replace("IS_CERTAIN", "False"))
+    assert main(["doctor", f"--gateway={gateway.url}"]) == 1
+    said = capsys.readouterr().out
+    assert "kinds that may fit\n  toy: GET /toy says it is a toy\n" in said
+    assert "NO   providers" in said
+
+
+def test_a_stranger_is_examined_as_before(site: Path, gateway: Liar, capsys: pytest.CaptureFixture[str]) -> None:
+    install_driver(site)
+    assert main(["doctor", f"--gateway={gateway.url}"]) == 1
+    assert "kinds that may fit" not in capsys.readouterr().out
