@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from rollout.journal.record import Kind
 from tests.monitoring.conftest import insist
 from tests.monitoring.servers import PrometheusServer
@@ -86,6 +88,28 @@ def test_another_key_that_an_operator_edited_stays_and_is_named(tmp_path: Path) 
         assert "RBK-4.3 GET config/runtime: the gateway differs from the backup: LOG_LEVEL: info -> debug" in printed
         assert at.loaded()[-1] == FIRST
         assert at.on.file.read_bytes() == FILES["env"][1].encode().replace(old, new)
+
+
+def test_the_plan_names_every_write_and_makes_none(tmp_path: Path) -> None:
+    with workplace(tmp_path, "yaml", "restart") as at:
+        code, printed = at.run("rollout", "plan", "--scenario=scenarios/change.yaml")
+        assert code == 0, printed
+        assert 'llm.provider = "openai", llm.model = "gpt-4o"' in printed
+        assert "service.yaml" in printed
+        assert "MON-4: a service behind a file has no alerts" in printed
+        assert at.loaded() == [FIRST]
+        assert at.on.file.read_bytes() == FILES["yaml"][1].encode()
+        assert at.served("ollama") == 0
+
+
+@pytest.mark.parametrize(("codec", "apply"), [("env", "restart"), ("yaml", "signal"), ("toml", "command")])
+def test_an_emergency_edits_the_file_and_has_it_taken_over(tmp_path: Path, codec: str, apply: str) -> None:
+    with workplace(tmp_path, codec, apply, stale_for="2s") as at:
+        to = ("--provider=openai", "--model=gpt-4o")
+        code, printed = at.run("rollout", "emergency", "--target=lab", *to, "--reason=gemma3 is down", "--yes")
+        assert code == 0, printed
+        assert at.on.file.read_bytes() == edited(codec)
+        assert at.loaded()[-1] == SECOND
 
 
 def test_a_run_that_is_killed_is_rolled_back_by_its_watchdog(tmp_path: Path) -> None:

@@ -161,6 +161,7 @@ class Service:
         answers = {
             ("GET", "/healthz"): lambda: (200, {"status": "ok"}),
             ("GET", "/status"): lambda: (200, {"active": self.active, "pid": os.getpid()}),
+            ("GET", "/v1/models"): lambda: (200, {"object": "list", "data": [{"id": self.active["model"]}]}),
             ("GET", "/metrics"): lambda: (200, self.metrics()),
             ("POST", "/v1/chat/completions"): lambda: self.complete(faults, is_synthetic=is_synthetic),
         }

@@ -6,8 +6,7 @@ The commands are argument lists, and no shell reads them. The description loads 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
@@ -15,6 +14,7 @@ from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, Wish
 from rollout.core.writes import Command, Read, ReadCall, Restart, Write
+from rollout.gateway.drivers.plain import PlainDriver
 from rollout.gateway.endpoints import filled
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Settings:
         return CommandSettings
 
 
-class CommandLine:
+class CommandLine(PlainDriver):
     """A gateway behind commands; the target's settings say which."""
 
     kind: ClassVar[str] = "command"
@@ -85,11 +85,6 @@ class CommandLine:
             return command, Restart()
         return (command, Restart(if_needed=True)) if wish.restart else (command,)
 
-    def validate(self, contents: Mapping[Path, bytes]) -> tuple[str, ...]:
-        """Return nothing: the suite edits no file of this gateway."""
-        del contents
-        return ()
-
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
         """Return the command that reads, or the call of a completion over HTTP."""
         if read is Read.COMPLETION:
@@ -119,21 +114,6 @@ class CommandLine:
         if not reported or not model:
             raise GatewayError("RUN settings.snapshot", "it is not known which provider and model are active")
         return ProviderChange(reported, model)
-
-    def active_calls(self) -> tuple[ReadCall, ...]:
-        """Return nothing: what is active is shown by a command, and an emergency does not wait for one."""
-        return ()
-
-    def place_in(self, answers: Sequence[Any]) -> ProviderChange | None:
-        """Return None: there are no answers."""
-        del answers
-        return None
-
-    def activated_as(self, reported: str) -> str:
-        """Return the name as the snapshot has it."""
-        return reported
-
-    reported_as = activated_as
 
     def activation_keys(self) -> tuple[str, ...]:
         """Return the keys of the active provider and model, and what else the target says an activation changes."""

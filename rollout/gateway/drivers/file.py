@@ -6,17 +6,22 @@ answers (`served_by`). The description loads neither pydantic nor a codec.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
+from rollout.core.recognition import Get, Recognition
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
+from rollout.core.text import one_line
 from rollout.core.wishes import Activate, Wish
 from rollout.core.writes import Codec, Command, FileEdit, Read, ReadCall, Restart, Signal, Write
 from rollout.gateway.drivers.json_answers import find_text
+from rollout.gateway.drivers.plain import PlainDriver
 from rollout.gateway.endpoints import filled_path
 
 if TYPE_CHECKING:
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 MODEL_IN_EFFECT = "in effect: model"
 """The key of the configuration that holds the model in effect, as the service reports it; no file has it."""
 
+_SHOWN_CHARACTERS = 60
+_HOW = "which file holds the provider, and how the service takes an edit over: ask who runs it"
 _CODECS: Mapping[str, Codec] = {".env": "env", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 _LACKING = {
     Capability.STATUS: "a service behind a file does not watch its providers",
@@ -51,7 +58,7 @@ class _Settings:
         return FileSettings
 
 
-class File:
+class File(PlainDriver):
     """A service behind a file; the target's settings say which file, and how the service takes an edit over."""
 
     kind: ClassVar[str] = "file"
@@ -65,6 +72,21 @@ class File:
         """Keep the target; nothing is read."""
         self._target = target
         self._said = target.settings
+
+    @classmethod
+    def recognise(cls, get: Get) -> Recognition | None:
+        """Return that it lists models as OpenAI's API does: any service behind a file may, and others do too."""
+        answer = get("/v1/models")
+        if answer is None or answer.status != HTTPStatus.OK:
+            return None
+        try:
+            model = find_text(json.loads(answer.body), "data[0].id")
+        except ValueError:
+            return None
+        if model is None:
+            return None
+        seen = f"GET /v1/models lists models as OpenAI's API does ({one_line(model, _SHOWN_CHARACTERS)})"
+        return Recognition(seen, is_certain=False, unknown=(f"{_HOW} (docs/SERVICE-BEHIND-A-FILE.md)",))
 
     def capabilities(self) -> Mapping[Capability, str | None]:
         """Return what the service lacks: all but what its settings say of its answers and of how it takes an edit."""
@@ -89,11 +111,6 @@ class File:
         if wish.restart and not isinstance(taken_over, Restart):
             return edit, taken_over, Restart(if_needed=True)
         return edit, taken_over
-
-    def validate(self, contents: Mapping[Path, bytes]) -> tuple[str, ...]:
-        """Return nothing: an edit is read back before it is written, and what the service makes of it is its own."""
-        del contents
-        return ()
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
         """Return how a read is asked for; where no call shows what is in effect, a completion does."""
