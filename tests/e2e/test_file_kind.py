@@ -173,3 +173,13 @@ def test_a_provider_that_an_operator_activated_is_not_overwritten(tmp_path: Path
         assert at.loaded()[-1] == "vllm:qwen3"
         assert at.on.file.read_bytes() == content
         assert "was changed outside this rollout and is not overwritten" in printed
+
+
+def test_an_edit_that_the_service_has_not_read_yet_is_not_overwritten(tmp_path: Path) -> None:
+    """What is in effect is still this rollout's provider, which fails; the file is an operator's already."""
+    with workplace(tmp_path, "env", "restart") as at:
+        code, printed = fail_in_window(at, b"LLM_PROVIDER='openai'", b"LLM_PROVIDER='vllm'")
+        assert code == 11, printed
+        assert at.loaded()[-1] == SECOND
+        assert at.on.file.read_bytes() == edited("env").replace(b"openai", b"vllm")
+        assert "LLM_PROVIDER holds 'vllm' in the configuration, which this rollout neither found nor wrote" in printed

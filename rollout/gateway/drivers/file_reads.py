@@ -115,7 +115,10 @@ class FileReads(LackingReads):
         return report_test(f"GET {call.path} answered 200", "connected")
 
     def preflight(self, provider: str) -> Preflight:
-        """Examine whether a provider could be activated: its connection, the edit of the file as it is, the restart.
+        """Examine whether a provider could be activated.
+
+        Its connection is tested, the edit of the file as it is now is composed, and an edit that the service has not
+        read yet is found.
 
         Raises:
             GatewayError: the service does not answer.
@@ -126,7 +129,7 @@ class FileReads(LackingReads):
         edit = PreflightCheck(not problem, "refused" if problem else "possible", problem or "the file can be edited")
         lacking = self._driver.explain_no_restart()
         take_over = PreflightCheck(not lacking, "unknown" if lacking else "stated", lacking or None)
-        checks = {"connection": connection, "edit": edit, "take_over": take_over}
+        checks = {"connection": connection, "edit": edit, "take_over": take_over, "in_effect": self._check_in_effect()}
         return Preflight(all(check.passed for check in checks.values()), checks)
 
     def ask(self, prompt: str, *, max_tokens: int, stream: bool) -> Completion:
@@ -177,6 +180,21 @@ class FileReads(LackingReads):
             wanted = " and ".join(filter(None, keys))
             raise GatewayError(f"reading {file}", f"it holds no provider and model at {wanted}; correct the keys")
         return active
+
+    def _check_in_effect(self) -> PreflightCheck:
+        try:
+            configured = self._configured()
+        except GatewayError as problem:
+            return PreflightCheck(passed=False, status="unknown", message=problem.reason)
+        active = self._active()
+        if configured == active:
+            return PreflightCheck(passed=True, status="in effect")
+        return PreflightCheck(
+            passed=False,
+            status="pending",
+            message=f"{self._driver.path} holds {configured}, and the service uses {active}: an edit waits to be read; "
+            "have the service read it, or take it back",
+        )
 
     def _content(self) -> bytes:
         try:

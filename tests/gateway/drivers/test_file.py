@@ -191,7 +191,9 @@ def test_an_edit_that_the_service_has_not_read_is_configured_and_not_in_effect(k
     kept.file.write_bytes(kept.file.read_bytes().replace(b"ollama", b"openai").replace(b"gemma3", b"gpt-4o"))
     with closing(connect(kept)) as client:
         assert client.active_provider() == ProviderChange("ollama", "gemma3")
-        config = client.runtime_config().config
+        config, preflight = client.runtime_config().config, client.preflight("openai")
+    assert not preflight.ready
+    assert "an edit waits to be read; have the service read it, or take it back" in str(preflight.checks["in_effect"])
     assert (config["LLM_PROVIDER"], config["LLM_MODEL"], config[MODEL_IN_EFFECT]) == ("openai", "gpt-4o", "gemma3")
 
 
