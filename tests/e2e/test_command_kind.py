@@ -5,6 +5,7 @@ The judge is the service's own record of what took effect and of whom it asked.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +64,16 @@ def test_a_provider_that_an_operator_activated_is_not_overwritten(at: Workplace)
     assert code == 11, printed
     assert at.loaded()[-1] == "vllm:qwen3"
     assert "was changed outside this rollout and is not overwritten" in printed
+
+
+def test_plan_and_emergency_show_and_run_the_targets_own_commands(at: Workplace) -> None:
+    code, printed = at.run("rollout", "plan", "--scenario=scenarios/change.yaml")
+    assert code == 0, printed
+    assert at.loaded() == [FIRST]
+    activate = shlex.join(service_commands.command(at.on.folder, "activate", "openai", "gpt-4o"))
+    assert f"run {activate}" in printed
+    assert f"run {shlex.join(service_commands.command(at.on.folder, 'test', 'openai'))}" in printed
+    to = ("--provider=openai", "--model=gpt-4o")
+    code, printed = at.run("rollout", "emergency", "--target=lab", *to, "--reason=gemma3 is down", "--yes")
+    assert code == 0, printed
+    assert at.loaded() == [FIRST, SECOND]

@@ -125,6 +125,12 @@ class CommandLine(PlainDriver):
 
         return CommandReads(self, self._said, sender)
 
+    def explain_no_restart(self) -> str:
+        """Return why a restart that is due cannot be made; empty where it can, or none is due."""
+        if not self._said["restart"] or self._target.service is not None:
+            return ""
+        return f"target {self._target.name} does not say how it is restarted; add `service: {{stop: […], start: […]}}`"
+
     def fill(self, name: str, **values: str) -> tuple[str, ...]:
         """Return a command of the settings, its placeholders filled in one pass.
 

@@ -100,10 +100,12 @@ class CommandReads(LackingReads):
         return report_test("settings.test exited with 0", "connected")
 
     def preflight(self, provider: str) -> Preflight:
-        """Examine whether a provider could be activated: by the test of its connection, for there is no other."""
+        """Examine whether a provider could be activated: its connection, and the restart that its activation takes."""
         found = self.test_connection(provider)
         check = PreflightCheck(found.succeeded, found.connection_status, found.message)
-        return Preflight(check.passed, {"connection": check})
+        lacking = self._driver.explain_no_restart()
+        take_over = PreflightCheck(not lacking, "unknown" if lacking else "stated", lacking or None)
+        return Preflight(check.passed and take_over.passed, {"connection": check, "take_over": take_over})
 
     def status(self, provider: str) -> Connection:
         """Return a provider's status in the snapshot.

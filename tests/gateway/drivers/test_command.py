@@ -214,3 +214,13 @@ def test_a_completion_is_what_the_command_prints():
     assert "provider: field required" in str(problem.value)
     with client(ask=[*printing(json.dumps(answer)), "{prompt}"]) as on, pytest.raises(GatewayError, match="an option"):
         on.chat("--ping")
+
+
+def test_a_preflight_fails_where_a_restart_is_due_and_nothing_says_how():
+    with client() as on:
+        assert on.preflight("openai").ready
+        assert not on.preflight("stranger").ready
+    with client(restart=True) as on:
+        found = on.preflight("openai")
+    assert not found.ready
+    assert "does not say how it is restarted; add `service: {stop: […], start: […]}`" in str(found.checks["take_over"])
