@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from rollout.changes.backup import Backup
+from rollout.context import RolloutContext
 from rollout.core.errors import ConcurrentChange, GatewayError
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
@@ -16,14 +17,14 @@ from rollout.gateway.client import Gateway
 from rollout.gateway.drivers.selection import describe_writes
 
 
-def refuse(target: Target, gateway: Gateway, backup: Backup, places: Iterable[ProviderChange]) -> None:
+def refuse(rollout: RolloutContext, gateway: Gateway, backup: Backup, places: Iterable[ProviderChange]) -> None:
     """Refuse to go on where a key that an activation edits holds what this rollout neither found nor wrote.
 
     Nothing is read of a gateway whose activation edits no file, and a key that the configuration does not show is not
     judged.
 
     Args:
-        target: the target.
+        rollout: the rollout; its redactor has seen the backup.
         gateway: its configuration is read.
         backup: has the configuration before the change.
         places: the previous provider and model, and those that this rollout has activated.
@@ -32,16 +33,16 @@ def refuse(target: Target, gateway: Gateway, backup: Backup, places: Iterable[Pr
         ConcurrentChange: a key was edited outside this rollout.
         GatewayError: the configuration cannot be read.
     """
-    own = _own_values(target, places)
+    own = _own_values(rollout.target, places)
     if not own.keys() & backup.config.keys():
         return
-    config = gateway.runtime_config().config
-    for key in own.keys() & backup.config.keys():
-        found = config.get(key)
-        if found not in {*own[key], backup.config[key]}:
+    config = dict(gateway.runtime_config().config)
+    shown = rollout.redactor.value(config)
+    for key in sorted(own.keys() & backup.config.keys()):
+        if config.get(key) not in own[key] and shown.get(key) != backup.config[key]:
             raise ConcurrentChange(
-                f"{key} holds {found!r} in the configuration, which this rollout neither found nor wrote: it was "
-                "changed outside this rollout and is not overwritten; an operator must decide"
+                f"{key} holds {shown.get(key)!r} in the configuration, which this rollout neither found nor wrote: it "
+                "was changed outside this rollout and is not overwritten; an operator must decide"
             )
 
 
