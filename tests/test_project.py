@@ -49,7 +49,7 @@ STEPS = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_ci_runs_every_folder_that_the_core_leaves_out_and_the_core_last():
-    run = re.findall(r"{ (?:run_tests|\.venv/bin/pytest) (tests.*?)(?: -n 3 .*)?; }", STEPS)
+    run = re.findall(r"{ (?:run_tests|\.venv/bin/pytest) (tests.*?)(?: -n \d.*)?; }", STEPS)
     assert sorted(path for step in run[:-1] for path in step.split()) == [f"tests/{name}" for name in OWN_STEPS]
     assert run[-1] == "tests"
     steps = re.search(r"steps=\((install .*)\)", STEPS)
@@ -86,10 +86,8 @@ def test_the_core_leaves_the_steps_out_and_names_them():
     )
     assert "tests/test_context.py" in shown
     assert not [name for name in OWN_STEPS if f"tests/{name}/" in shown]
-    assert (
-        "left out: tests/browser, tests/compatibility, tests/e2e, tests/package, tests/torture; name them to run them"
-        in shown
-    )
+    listed = ", ".join(f"tests/{name}" for name in OWN_STEPS)
+    assert f"left out: {listed}; name them to run them" in shown
 
 
 def _is_a_room(path: Path) -> bool:
