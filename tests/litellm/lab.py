@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,20 @@ from typing import Any
 import httpx
 import yaml
 
+from rollout.core.errors import JournalError
 from rollout.core.scenario import ProviderChange
+from rollout.journal.chain import Entry
+from rollout.journal.record import Kind
 from tests.litellm.proxy import FIRST, GROUP, MASTER_KEY, SECOND, STARTS_WITHIN_S, TOKEN_ENV, Proxy
-from tests.support.runs import INHERITED, end_watchdogs
+from tests.support.runs import INHERITED, end_watchdogs, entries
 
 RUNS_WITHIN_S = 400
+POLL_S = 0.5
+"""How often the journal is read; reading takes time that the run needs."""
+
+SAMPLES = 5
+"""So many samples of a window show that it is watched."""
+
 MONITOR = {
     # So many requests of the suite's own exclude twice the procedure's 5 % of failures.
     "window": "40s",
@@ -81,7 +91,9 @@ class Lab:
 
     def __init__(self, proxy: Proxy, folder: Path) -> None:
         self.proxy, self.folder = proxy, folder
-        self.old = FIRST if proxy.alias == FIRST.provider else SECOND
+        self.old = FIRST if proxy.answered_by() == FIRST.provider else SECOND
+        # As the running proxy has it: the rollout before may have left another file.
+        proxy.configure(self.old.provider)
         self.new: ProviderChange = SECOND if self.old is FIRST else FIRST
         self.scenario: dict[str, Any] = {
             "change": {"activate": self.new.provider, "model": self.new.model},
@@ -90,6 +102,7 @@ class Lab:
             "monitor": dict(MONITOR),
         }
         self.settings: dict[str, Any] = {"examination": "paid"}
+        self._runs: list[subprocess.Popen[str]] = []
 
     @property
     def failing(self) -> Any:
@@ -103,7 +116,7 @@ class Lab:
         env |= {"USER": "tester", "COLUMNS": "220", TOKEN_ENV: MASTER_KEY, "XDG_STATE_HOME": str(self.folder / "state")}
         env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:anyio -p no:pytest_cov"
         command = [sys.executable, "-m", "pytest", "--scenario=scenarios/proxy.yaml", *args]
-        return subprocess.Popen(
+        run = subprocess.Popen(
             command,
             cwd=self.folder,
             env=env,
@@ -112,6 +125,8 @@ class Lab:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._runs.append(run)
+        return run
 
     def run(self, *args: str) -> tuple[int, str]:
         """Run the suite, and return its exit code and what it printed."""
@@ -121,6 +136,26 @@ class Lab:
         """Wait for a run."""
         printed, _ = process.communicate(timeout=RUNS_WITHIN_S)
         return process.returncode, printed
+
+    def await_window(self, run: subprocess.Popen[str]) -> None:
+        """Wait until the change of a run is in effect and watched; a run that ends before is a failure."""
+        until = time.monotonic() + RUNS_WITHIN_S
+        while sum(entry.kind == Kind.SAMPLE for entry in self._entries()) < SAMPLES:
+            assert time.monotonic() < until, "the change is not watched"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.wait(POLL_S)
+                raise AssertionError(self.end(run)[1])
+        assert self.proxy.alias == self.new.provider
+
+    def is_closed(self) -> bool:
+        """Return whether the journal says how the rollout ended."""
+        return any(entry.kind == Kind.CLOSED for entry in self._entries())
+
+    def _entries(self) -> tuple[Entry, ...]:
+        # There is none yet, or it is being made.
+        with contextlib.suppress(JournalError):
+            return entries(self.reports)
+        return ()
 
     @property
     def reports(self) -> Path:
@@ -137,7 +172,11 @@ class Lab:
             users.stop()
 
     def close(self) -> None:
-        """Mend the upstreams, and end what a killed run has left behind."""
+        """Mend the upstreams, and end what a test that failed has left behind."""
+        for run in self._runs:
+            if run.poll() is None:
+                run.kill()
+                run.communicate()
         for each in self.proxy.upstreams.values():
             each.heal()
         end_watchdogs(self.reports)

@@ -40,8 +40,8 @@ class Proxy:
         upstreams: ``model_name`` -> the provider behind it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.config = folder, folder / "config.yaml"
+    def __init__(self, folder: Path, *, has_key: bool = True) -> None:
+        self.folder, self.config, self._has_key = folder, folder / "config.yaml", has_key
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.upstreams = {each.provider: Upstream(each.provider) for each in (FIRST, SECOND)}
@@ -49,7 +49,8 @@ class Proxy:
         serve = "from litellm import run_server; run_server()"
         options = ("--config", str(self.config), "--host", "127.0.0.1", "--port", str(self.port))
         env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        env |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", TOKEN_ENV: MASTER_KEY}
+        env |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+        env |= {TOKEN_ENV: MASTER_KEY} if has_key else {}
         env |= {"UPSTREAM_KEY": "sk-upstream-key-of-the-tests"}
         command = [str(litellm_python()), "-c", serve, *options]
         (folder / "proxy.json").write_text(json.dumps({"command": command, "env": env}), encoding="utf-8")
@@ -72,8 +73,17 @@ class Proxy:
             "model_list": deployments,
             "router_settings": {"model_group_alias": {GROUP: alias}, "num_retries": 0, **router},
             "litellm_settings": {"callbacks": ["prometheus"]},
-            "general_settings": {"master_key": f"os.environ/{TOKEN_ENV}"},
+            "general_settings": {"master_key": f"os.environ/{TOKEN_ENV}"} if self._has_key else {},
         }
+        self.config.write_text(_COMMENT + yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    def lead_elsewhere(self, name: str, model: str) -> None:
+        """Edit the file as an operator does: a further deployment, and the alias leads there."""
+        document = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        [first, *_] = document["model_list"]
+        params = {**first["litellm_params"], "model": model}
+        document["model_list"].append({"model_name": name, "litellm_params": params, "model_info": {"id": f"{name}-1"}})
+        document["router_settings"]["model_group_alias"][GROUP] = name
         self.config.write_text(_COMMENT + yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rollout.gateway.drivers.protocol import Reads
     from rollout.gateway.sender import Sender
 
-_MODEL_KEY = "active_model"
+_MODEL_KEY, _RUNNING_KEY = "active_model", "running_alias"
 _LIMITS = "the limits of a proxy without a database are keys of its file, which no clause reads back"
 _LACKING: Mapping[Capability, str] = {
     Capability.STATUS: (
@@ -146,8 +146,8 @@ class LiteLLM:
     reported_as = activated_as
 
     def activation_keys(self) -> tuple[str, ...]:
-        """Return the alias's key, and the key under which its model is reported."""
-        return self._settings.alias_key, _MODEL_KEY
+        """Return the alias's key, the key under which its model is reported, and that of the running proxy's alias."""
+        return self._settings.alias_key, _MODEL_KEY, _RUNNING_KEY
 
     def connect(self, sender: Sender) -> Reads:
         """Return the reads over `sender`'s connections, and of the proxy's file."""

@@ -52,6 +52,9 @@ CHAT_PATH = "/v1/chat/completions"
 MODEL_KEY = "active_model"
 """The key of the configuration that holds the model of the deployment that the file's alias leads to."""
 
+RUNNING_KEY = "running_alias"
+"""The key that holds where the group leads in the running proxy, which may have been started with another file."""
+
 _ALIVE = "alive"
 _MODEL_ID = "x-litellm-model-id"
 _UNHEALTHY = 503
@@ -164,13 +167,18 @@ class LiteLLMReads(LackingReads):
         return Providers(tuple(known), active)
 
     def runtime_config(self) -> RuntimeConfig:
-        """Read the configuration from the proxy's file, secrets masked; the proxy itself may run on an older one."""
+        """Read the configuration from the proxy's file, secrets masked, and where the group leads in the running proxy.
+
+        The two differ where the file was edited since the proxy was started.
+        """
+        running = self._in_effect().active(self._settings.providers)
         document = self._document(self._bytes())
         group = self._settings.group
         leads_to = configured_alias(document, group)
         model = NO_ALIAS if leads_to is None else join_models(deployed_models(document, leads_to)) or NO_ALIAS
         config = flatten(document) | {self._settings.alias_key: leads_to or "", MODEL_KEY: model}
-        return RuntimeConfig(config, dict.fromkeys(config, str(self._settings.config)))
+        sources = dict.fromkeys(config, str(self._settings.config)) | {RUNNING_KEY: f"GET {DEPLOYMENTS}"}
+        return RuntimeConfig(config | {RUNNING_KEY: running or ""}, sources)
 
     def boot_id(self) -> str | None:
         """Read when the proxy's process was started; None where several processes serve one set of counters."""
