@@ -87,6 +87,7 @@ class Lab:
         folder: the operator's.
         scenario: what the next run's scenario says.
         settings: further settings of the target.
+        proves_way_back: whether the way back is proven by doing it.
     """
 
     def __init__(self, proxy: Proxy, folder: Path) -> None:
@@ -102,6 +103,7 @@ class Lab:
             "monitor": dict(MONITOR),
         }
         self.settings: dict[str, Any] = {"examination": "paid"}
+        self.proves_way_back = False
         self._runs: list[subprocess.Popen[str]] = []
 
     @property
@@ -189,7 +191,11 @@ class Lab:
             "token_env": TOKEN_ENV,
             "env_file": "none",
             "startup": f"{STARTS_WITHIN_S}s",
+            # A proxy that has just been started, on a machine that is busy with other tests, takes its time.
+            "timeouts": {"read": "20s", "chat": "60s", "activate": "60s"},
             "latency_bound": "15s",
+            # It would restart the proxy once more; the kept change does it.
+            "prove_way_back": self.proves_way_back,
             "service": {"stop": list(self.proxy.command("stop")), "start": list(self.proxy.command("start"))},
             "settings": self.proxy.settings(**self.settings),
         }

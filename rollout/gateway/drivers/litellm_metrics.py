@@ -7,7 +7,7 @@ counted. A fallback hides a failed try from the user who asked, and not from the
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from rollout.core.histogram import Histogram
@@ -30,20 +30,19 @@ _DEPLOYMENT = "model_id"
 _REASON = "exception_status"
 
 
-def deployment_metrics(answer: Answer, deployments: Collection[str]) -> Metrics:
+def deployment_metrics(every: list[Sample], deployments: Collection[str]) -> Metrics:
     """Return the counters of these deployments together, since the proxy was started.
 
     The latencies are those of answered requests, from their arrival at the proxy to their last byte. LiteLLM records no
     latency of a failed one. A deployment without a request has no series yet, and counts as 0.
 
     Args:
-        answer: what ``GET /metrics/`` answered.
+        every: the result of `read_samples`.
         deployments: their ids.
 
     Raises:
-        InvalidResponse: the text is none of Prometheus' format, or has no counters of deployments.
+        InvalidResponse: a value is no count.
     """
-    every = list(_samples(answer))
     samples = [each for each in every if each.labels.get(_DEPLOYMENT) in deployments]
     total, failed = _count(samples, REQUESTS), _count(samples, FAILURES)
     # A scrape may see a failure before the request that it belongs to.
@@ -62,24 +61,29 @@ def deployment_metrics(answer: Answer, deployments: Collection[str]) -> Metrics:
     )
 
 
-def process_start(answer: Answer) -> str | None:
-    """Return when the proxy's process was started, as an id of it; None where several processes serve the metrics.
+def process_start(every: list[Sample]) -> str | None:
+    """Return when the proxy's process was started, as an id of it; None where several processes share the counters.
 
-    Raises:
-        InvalidResponse: as `deployment_metrics`.
+    Args:
+        every: the result of `read_samples`.
     """
-    found = [repr(each.value) for each in _samples(answer) if each.name == STARTED]
+    found = [repr(each.value) for each in every if each.name == STARTED]
     return found[0] if len(found) == 1 else None
 
 
-def _samples(answer: Answer) -> Iterator[Sample]:
+def read_samples(answer: Answer) -> list[Sample]:
+    """Return the samples that ``GET /metrics/`` answered.
+
+    Raises:
+        InvalidResponse: the text is none of Prometheus' format, or has no counters of deployments.
+    """
     families = _families(answer)
     if not any(family.name == REQUESTS.removesuffix("_total") for family in families):
         raise InvalidResponse(
             f"the metrics hold no {REQUESTS} ({describe_size(answer)}); let the configuration say `litellm_settings: "
             "{callbacks: [prometheus]}`, or the target `settings: {counters: none}`"
         )
-    return (sample for family in families for sample in family.samples)
+    return [sample for family in families for sample in family.samples]
 
 
 def _families(answer: Answer) -> list[Metric]:

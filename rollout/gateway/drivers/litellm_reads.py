@@ -24,7 +24,7 @@ from rollout.gateway.drivers.litellm_config import (
     join_models,
 )
 from rollout.gateway.drivers.litellm_loader import load_with
-from rollout.gateway.drivers.litellm_metrics import deployment_metrics, process_start
+from rollout.gateway.drivers.litellm_metrics import deployment_metrics, process_start, read_samples
 from rollout.gateway.drivers.litellm_settings import LiteLLMSettings
 from rollout.gateway.host.settings_document import Document
 from rollout.gateway.host.settings_file import compose_content, read_settings_file
@@ -139,6 +139,7 @@ class LiteLLMReads(LackingReads):
             edit: the edit that lets the alias lead to a provider.
         """
         self._settings, self._sender, self._edit = settings, sender, edit
+        self._started: list[str] = []
 
     def health(self) -> None:
         """Return if the proxy is up; ``GET /health`` would send a completion to every deployment, and is not called."""
@@ -182,14 +183,18 @@ class LiteLLMReads(LackingReads):
 
     def boot_id(self) -> str | None:
         """Read when the proxy's process was started; None where several processes serve one set of counters."""
-        return self._get(COUNTERS, process_start)
+        return self._get(COUNTERS, lambda answer: process_start(read_samples(answer)))
 
     def metrics(self, provider: str) -> Metrics:
-        """Read the counters of a provider's deployments, failed tries that a fallback hides among them."""
+        """Read the counters of a provider's deployments, failed tries that a fallback hides among them.
+
+        Raises:
+            GatewayError: the proxy has no such deployment; or several workers answer, each with counters of its own.
+        """
         ids = self._in_effect().ids(provider)
         if not ids:
             raise GatewayError(f"GET {DEPLOYMENTS}", f"the proxy has no deployment of the model_name {provider}")
-        return self._get(COUNTERS, lambda answer: deployment_metrics(answer, ids))
+        return self._get(COUNTERS, lambda answer: self._count(answer, ids))
 
     def test_connection(self, provider: str) -> ConnectionTest:
         """Examine whether the proxy could be moved to a provider, and, where that may be paid for, whether it answers.
@@ -228,6 +233,19 @@ class LiteLLMReads(LackingReads):
         if name is None:
             return replace(answered, provider=f"deployment {by}", model=None)
         return replace(answered, provider=name, model=join_models(now.models(name)))
+
+    def _count(self, answer: Answer, deployments: frozenset[str]) -> Metrics:
+        samples = read_samples(answer)
+        start = process_start(samples)
+        if start is not None and start not in self._started[-1:]:
+            if start in self._started:
+                raise InvalidResponse(
+                    "several workers answer in turn, each with counters of its own, so no difference of two polls "
+                    "counts requests; set PROMETHEUS_MULTIPROC_DIR for the proxy, or name Prometheus in the target "
+                    "(`sources: {prometheus: …}`)"
+                )
+            self._started.append(start)
+        return deployment_metrics(samples, deployments)
 
     # Examinations
 
