@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from rollout.changes import limits, provider, restart, weights
+from rollout.changes import foreign_edits, limits, provider, restart, weights
 from rollout.changes.backup import Backup, is_same_provider
 from rollout.changes.read_back import READ_BACK_S, Remedies, await_effect, await_shown, remedied
 from rollout.changes.rollback_run import AGAIN_AFTER_S, TRIES, RollbackRun
@@ -76,6 +76,7 @@ def known_place(run: RollbackRun) -> ProviderChange:
             f"{strange} is active, which is neither the previous {run.backup.previous} nor one that this rollout has "
             "activated: it was changed outside this rollout and is not overwritten; an operator must decide"
         )
+    foreign_edits.refuse(run.rollout.target, run.gateway, run.backup, places)
     return seen[-1]
 
 

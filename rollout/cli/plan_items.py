@@ -120,6 +120,8 @@ def _item(target: Target, wish: Wish, clause: str, words: str) -> Item:
 def read(target: Target, what: Read, clause: str, words: str, provider: str = "") -> Item:
     """Return a read that people are shown in a plan."""
     call = driver_of(target).read_call(what, provider)
+    if call.command:
+        return Item(clause, f"run {shlex.join(call.command)}  {words}".rstrip())
     return Item(clause, words, call.method, call.path)
 
 

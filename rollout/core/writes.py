@@ -72,15 +72,17 @@ class Read(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReadCall:
-    """How a read is asked for over HTTP.
+    """How a read is asked for: over HTTP, or by a command on this host.
 
     Attributes:
-        method: the HTTP method.
-        path: from the base URL, percent-encoded.
+        method: the HTTP method; ``RUN`` of a command.
+        path: from the base URL, percent-encoded; empty of a command.
+        command: the argument list; empty of a call over HTTP.
     """
 
     method: str
     path: str
+    command: tuple[str, ...] = ()
 
 
 Codec = Literal["env", "yaml", "json", "toml"]

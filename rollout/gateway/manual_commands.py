@@ -50,9 +50,9 @@ def _command(target: Target, write: Write) -> str:
 
 
 def read_command(target: Target) -> str:
-    """Return the `curl` command that shows which provider is active."""
+    """Return the command that shows which provider is active: the target's own, or `curl`."""
     call = driver_of(target).read_call(Read.ACTIVE)
-    return get(f"{target.url}{call.path}", target.token_env)
+    return shlex.join(call.command) if call.command else get(f"{target.url}{call.path}", target.token_env)
 
 
 def rollback(

@@ -6,7 +6,8 @@ Every HTTP exchange, retries included, is passed on as evidence, redacted.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from copy import copy
 from importlib.metadata import version
 from typing import TypeVar
@@ -17,9 +18,10 @@ from rollout.core.clock import NEVER, Clock, StopFlag, format_utc
 from rollout.core.errors import GatewayError, Interrupted, Refused, RolloutError
 from rollout.core.redaction import Redactor
 from rollout.core.target import Target
-from rollout.gateway.calls import CHAT, Call, Unreached
+from rollout.gateway.calls import CHAT, Call, CallKind, Unreached
 from rollout.gateway.documents import InvalidResponse
 from rollout.gateway.evidence import record_exchange
+from rollout.gateway.host.commands import ServiceError, exchange
 from rollout.gateway.http_errors import RateLimited, fault
 from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
 
@@ -27,6 +29,8 @@ T = TypeVar("T")
 
 TRIES = 3
 SHORTEST_WAIT_S = 0.1
+LONGEST_OUTPUT = 2 * 1024 * 1024
+"""The most bytes that a command which reads may print."""
 
 
 class Sender:
@@ -111,6 +115,48 @@ class Sender:
                 status=limited.status,
             ) from None
         return result
+
+    def run(self, command: Sequence[str], setting: str, kind: CallKind, parse: Callable[[bytes], T]) -> T:
+        """Run a command on this host that only reads, and return what `parse` makes of its standard output.
+
+        Args:
+            command: the program and its arguments; no shell reads them.
+            setting: where the command stands in the target, for messages: ``settings.snapshot``.
+            kind: its deadline is the command's; it is never run again.
+            parse: raises `InvalidResponse` for an output that cannot be used.
+
+        Raises:
+            GatewayError: it cannot be started, failed, did not end in time, or printed what `parse` does not accept.
+            Interrupted: the stop flag was set.
+        """
+        call = Call(setting, "RUN", setting, None, kind)
+        at, started = format_utc(self._clock.now()), self._clock.monotonic()
+        output: Answer | None = None
+        error: str | None = "cut off before its outcome was known"
+        try:
+            printed = self._printed(command, call)
+            output = Answer(0, {}, printed, (self._clock.monotonic() - started) * 1000)
+            result = parse(printed)
+            error = None
+        except (ServiceError, InvalidResponse) as problem:
+            error = self._redactor.text(str(problem))
+            raise GatewayError(call.name, error) from None
+        else:
+            return result
+        finally:
+            elapsed_ms = (self._clock.monotonic() - started) * 1000
+            self._on_exchange(record_exchange(self._redactor, shlex.join(command), call, at, output, elapsed_ms, error))
+
+    def _printed(self, command: Sequence[str], call: Call) -> bytes:
+        return exchange(
+            command,
+            timeout_s=self._deadline_s(call),
+            clock=self._clock,
+            stop=self._stop,
+            redact=self._redactor.text,
+            setting=f"the target's {call.setting}",
+            longest=LONGEST_OUTPUT,
+        )
 
     def _try(self, call: Call, parse: Callable[[Answer], T], end: float) -> T:
         """Send `call` once, and pass the exchange on as evidence, whatever its outcome."""

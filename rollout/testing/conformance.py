@@ -100,7 +100,8 @@ def test_a_description_sends_nothing_and_is_the_same_each_time(driver: Driver, s
 def test_paths_begin_with_a_slash_and_bodies_hold_no_placeholder(driver: Driver, subject: Subject) -> None:
     calls = [write for write in driver.writes(_activate(subject.second)) if isinstance(write, HttpCall)]
     reads = [driver.read_call(read, subject.second.provider) for read in Read]
-    paths = [*(call.path for call in calls), *(call.path for call in (*reads, *driver.active_calls()))]
+    asked = [call for call in (*reads, *driver.active_calls()) if not call.command]
+    paths = [*(call.path for call in calls), *(call.path for call in asked)]
     assert all(path.startswith("/") for path in paths)
     assert not any("{provider}" in repr(call) or "{model}" in repr(call) for call in (*calls, *reads))
 
@@ -229,7 +230,7 @@ def test_a_completion_is_answered_by_the_active_provider_and_counted(
 def test_an_emergency_reads_the_active_provider_without_a_client(
     client: Gateway, driver: Driver, subject: Subject
 ) -> None:
-    assert driver.active_calls()
+    assert driver.active_calls() or driver.read_call(Read.ACTIVE).command, "nothing shows what is active"
     assert driver.place_in([None] * len(driver.active_calls())) is None
     assert client.active_provider() == subject.first
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,15 +52,17 @@ def test_a_kind_that_is_certain_is_named_with_a_target(
     install_driver(site, code=RECOGNISED.replace("IS_CERTAIN", "True"))
     assert main(["doctor", f"--gateway={gateway.url}", "--target=lab"]) == 0
     said = capsys.readouterr().out
-    assert "kind: toy, because GET /toy says it is a toy\nsent: GET /" in said
-    assert "GET /toy; none of them costs money\n" in said
+    assert re.search(
+        r"^kind: toy, because GET /toy says it is a toy\nsent: .*GET /toy\b.*; none of them costs", said, re.MULTILINE
+    )
     assert "what cannot be found out here\n  which mode: ask its owner\n" in said
     assert "# which mode: ask its owner\n" in said
     target = yaml.safe_load(said[said.index("# which mode") :])["lab"]
     assert (target["kind"], target["settings"], target["url"]) == ("toy", {"port": 8000}, gateway.url)
+    # The kinds that are shipped read paths of their own, each once.
     paths = [request.path for request in gateway.requests]
-    assert (paths.count("/toy"), {request.method for request in gateway.requests}) == (1, {"GET"})
-    assert "/health" not in paths
+    assert paths.count("/toy") == 1
+    assert len(paths) == len(set(paths))
 
 
 def test_a_kind_that_may_fit_is_named_after_the_examination(

@@ -23,6 +23,7 @@ _TAIL_BYTES = 16 * TAIL_CHARACTERS
 _SHOWN_CHARACTERS = 300
 _FIRST_PAUSE_S = 0.005
 _KILLED_WITHIN_S = 1.0
+_SERVICE = "the target's service"
 
 _Streams = tuple[IO[bytes] | int, IO[bytes], IO[bytes]]
 """Standard input, output and error of a command."""
@@ -74,7 +75,7 @@ class _Terms:
     clock: Clock
     stop: StopFlag
     redact: Callable[[str], str]
-    setting: str = "the target's service"
+    setting: str = _SERVICE
 
 
 def restart(service: Service, *, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]) -> tuple[Ran, Ran]:
@@ -127,19 +128,33 @@ def exchange(
     clock: Clock,
     stop: StopFlag = NEVER,
     redact: Callable[[str], str],
+    setting: str = _SERVICE,
+    longest: int | None = None,
 ) -> bytes:
     """Run a command with `content` as its standard input, and return its standard output, complete and not redacted.
 
+    Args:
+        command: the program and its arguments.
+        content: its standard input.
+        timeout_s: its deadline, in seconds.
+        clock: times it.
+        stop: ends it at once.
+        redact: takes secrets out of its arguments and its standard error.
+        setting: where the command stands, for messages.
+        longest: the most bytes that it may print; None sets no limit.
+
     Raises:
-        ServiceError: the command cannot be started, did not end in time, or its exit code is not 0; the error shows the
-            command's standard error only.
+        ServiceError: the command cannot be started, did not end in time, printed too much, or its exit code is not 0;
+            the error shows the command's standard error only.
         Interrupted: `stop` was set.
     """
-    terms = _Terms(timeout_s, clock, stop, redact)
+    terms = _Terms(timeout_s, clock, stop, redact, setting)
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         source.write(content)
         source.seek(0)
-        _judged(_run(command, (source, output, errors), terms), terms.setting)
+        ran = _judged(_run(command, (source, output, errors), terms), terms.setting)
+        if longest is not None and output.seek(0, os.SEEK_END) > longest:
+            raise ServiceError(f"{_named(ran.command)}: printed more than {longest:,} bytes; correct {setting}", ran)
         output.seek(0)
         return output.read()
 
