@@ -14,7 +14,7 @@ from xdist.scheduler import WorkStealingScheduling
 from tests.journal import postgres_server
 from tests.journal.postgres_server import PostgresServer
 
-OWN_STEPS = ("browser", "compatibility", "e2e", "package", "torture")
+OWN_STEPS = ("browser", "compatibility", "e2e", "litellm", "package", "torture")
 """The folders that are steps of their own in CI (`.ci/run`): `pytest tests` leaves out each that is not named."""
 
 _LONG = ("torture", "e2e", "browser", "monitoring")

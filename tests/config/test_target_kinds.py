@@ -148,7 +148,7 @@ gw: {url: https://gw.example.com}
     assert said.splitlines() == [
         (
             "targets.yaml:3: a.kind: 'toi' is no installed kind of gateway; did you mean 'toy'? the kinds "
-            "are documented, toy; install the package that brings it, or write one of these"
+            "are command, documented, file, litellm, toy; install the package that brings it, or write one of these"
         ),
         (
             "targets.yaml:8: b.paths: is a setting of kind documented, and this target is of kind 'toy', "

@@ -1,0 +1,207 @@
+"""A user's folder with a scenario for a LiteLLM proxy, users who ask it for completions, and runs of the suite."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from rollout.core.errors import JournalError
+from rollout.core.scenario import ProviderChange
+from rollout.journal.chain import Entry
+from rollout.journal.record import Kind
+from tests.litellm.proxy import FIRST, GROUP, MASTER_KEY, SECOND, STARTS_WITHIN_S, TOKEN_ENV, Proxy
+from tests.support.runs import INHERITED, end_watchdogs, entries
+
+RUNS_WITHIN_S = 400
+POLL_S = 0.5
+"""How often the journal is read; reading takes time that the run needs."""
+
+SAMPLES = 5
+"""So many samples of a window show that it is watched."""
+
+MONITOR = {
+    # So many requests of the suite's own exclude twice the procedure's 5 % of failures.
+    "window": "40s",
+    "metrics_every": "1s",
+    "alerts_every": "5s",
+    "synthetic_every": "1s",
+    "way_back_every": "5s",
+    # A machine that is busy with other tests answers slowly; what is slow on purpose takes longer than this.
+    "p95": "5s",
+}
+POLICY = {
+    "lab": {
+        "window_at_least": "10s",
+        "not_demanded": [
+            *("PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-3.2", "PRE-4.1", "PRE-4.2", "PRE-4.3"),
+        ],
+        "approvals_at_least": 0,
+        "operator_ack_max_age": "none",
+    }
+}
+
+
+class Users:
+    """Users who ask for completions all the time, one after another."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._ended = url, threading.Event()
+        self.answers: list[int] = []
+        """The status of each answer; 0 where there was none."""
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._ended.set()
+        self._thread.join(60)
+
+    def _ask(self) -> None:
+        body = {"model": GROUP, "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+        with httpx.Client(base_url=self._url, headers=headers, timeout=30) as client:
+            while not self._ended.wait(0.2):
+                status = 0
+                with contextlib.suppress(httpx.HTTPError):
+                    status = client.post("/v1/chat/completions", json=body).status_code
+                self.answers.append(status)
+
+
+class Lab:
+    """A running proxy, and the folder of an operator who rolls out on it.
+
+    Attributes:
+        proxy: the proxy.
+        folder: the operator's.
+        scenario: what the next run's scenario says.
+        settings: further settings of the target.
+        proves_way_back: whether the way back is proven by doing it.
+    """
+
+    def __init__(self, proxy: Proxy, folder: Path) -> None:
+        self.proxy, self.folder = proxy, folder
+        self.old = FIRST if proxy.answered_by() == FIRST.provider else SECOND
+        # As the running proxy has it: the rollout before may have left another file.
+        proxy.configure(self.old.provider)
+        self.new: ProviderChange = SECOND if self.old is FIRST else FIRST
+        self.scenario: dict[str, Any] = {
+            "change": {"activate": self.new.provider, "model": self.new.model},
+            "target": "proxy",
+            "author": "alice",
+            "monitor": dict(MONITOR),
+        }
+        self.settings: dict[str, Any] = {"examination": "paid"}
+        self.proves_way_back = False
+        self._runs: list[subprocess.Popen[str]] = []
+
+    @property
+    def failing(self) -> Any:
+        """The upstream of the provider that the change leads to."""
+        return self.proxy.upstreams[self.new.provider]
+
+    def begin(self, *args: str) -> subprocess.Popen[str]:
+        """Write the files, and begin a run."""
+        self._write()
+        env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        env |= {"USER": "tester", "COLUMNS": "220", TOKEN_ENV: MASTER_KEY, "XDG_STATE_HOME": str(self.folder / "state")}
+        env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:anyio -p no:pytest_cov"
+        command = [sys.executable, "-m", "pytest", "--scenario=scenarios/proxy.yaml", *args]
+        run = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._runs.append(run)
+        return run
+
+    def run(self, *args: str) -> tuple[int, str]:
+        """Run the suite, and return its exit code and what it printed."""
+        return self.end(self.begin(*args))
+
+    def end(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        """Wait for a run."""
+        printed, _ = process.communicate(timeout=RUNS_WITHIN_S)
+        return process.returncode, printed
+
+    def await_window(self, run: subprocess.Popen[str]) -> None:
+        """Wait until the change of a run is in effect and watched; a run that ends before is a failure."""
+        until = time.monotonic() + RUNS_WITHIN_S
+        while sum(entry.kind == Kind.SAMPLE for entry in self._entries()) < SAMPLES:
+            assert time.monotonic() < until, "the change is not watched"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.wait(POLL_S)
+                raise AssertionError(self.end(run)[1])
+        assert self.proxy.alias == self.new.provider
+
+    def is_closed(self) -> bool:
+        """Return whether the journal says how the rollout ended."""
+        return any(entry.kind == Kind.CLOSED for entry in self._entries())
+
+    def _entries(self) -> tuple[Entry, ...]:
+        # There is none yet, or it is being made.
+        with contextlib.suppress(JournalError):
+            return entries(self.reports)
+        return ()
+
+    @property
+    def reports(self) -> Path:
+        """Where the runs write."""
+        return self.folder / "reports"
+
+    @contextmanager
+    def users(self) -> Iterator[Users]:
+        """Users for the duration of a block."""
+        users = Users(self.proxy.url)
+        try:
+            yield users
+        finally:
+            users.stop()
+
+    def close(self) -> None:
+        """Mend the upstreams, and end what a test that failed has left behind."""
+        for run in self._runs:
+            if run.poll() is None:
+                run.kill()
+                run.communicate()
+        for each in self.proxy.upstreams.values():
+            each.heal()
+        end_watchdogs(self.reports)
+
+    def _write(self) -> None:
+        target = {
+            "environment": "lab",
+            "kind": "litellm",
+            "url": self.proxy.url,
+            "token_env": TOKEN_ENV,
+            "env_file": "none",
+            "startup": f"{STARTS_WITHIN_S}s",
+            # A proxy that has just been started, on a machine that is busy with other tests, takes its time.
+            "timeouts": {"read": "20s", "chat": "60s", "activate": "60s"},
+            "latency_bound": "15s",
+            # It would restart the proxy once more; the kept change does it.
+            "prove_way_back": self.proves_way_back,
+            "service": {"stop": list(self.proxy.command("stop")), "start": list(self.proxy.command("start"))},
+            "settings": self.proxy.settings(**self.settings),
+        }
+        (self.folder / "scenarios").mkdir(exist_ok=True)
+        (self.folder / "rollout.toml").write_text("", encoding="utf-8")
+        for name, content in (("proxy", self.scenario), ("policy", POLICY), ("targets", {"proxy": target})):
+            # JSON is YAML, and every line of it is one that an error can name.
+            path = self.folder / "scenarios" / f"{name}.yaml"
+            path.write_text(yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False), encoding="utf-8")
