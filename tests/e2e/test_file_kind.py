@@ -118,7 +118,11 @@ def test_a_run_that_is_killed_is_rolled_back_by_its_watchdog(tmp_path: Path) -> 
         at.await_watched(run)
         run.send_signal(signal.SIGKILL)
         run.wait()
-        eventually(lambda: at.loaded()[-1] == FIRST, "the watchdog rolls back", 60.0)
+        closed = eventually(
+            lambda: [entry.body for entry in entries(at.reports) if entry.kind == Kind.CLOSED], "it closes", 90.0
+        )
+        assert [body["decision"] for body in closed] == ["rolled_back"]
+        assert at.loaded()[-1] == FIRST
         assert at.on.file.read_bytes() == FILES["toml"][1].encode()
 
 

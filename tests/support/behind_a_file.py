@@ -155,5 +155,6 @@ def workplace(
     try:
         yield found
     finally:
-        found.on.folder.stop()
+        # A watchdog that is rolling back would start the service again.
         end_watchdogs(found.reports)
+        found.on.folder.stop()
