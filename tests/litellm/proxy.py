@@ -124,11 +124,15 @@ class Proxy:
     def answered_by(self) -> str:
         """Ask the group for a completion, and return the ``model_name`` whose upstream has seen it."""
         before = {name: each.requests for name, each in self.upstreams.items()}
-        body = {"model": GROUP, "messages": [{"role": "user", "content": "ping"}]}
-        headers = {"Authorization": f"Bearer {MASTER_KEY}"}
-        httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60).raise_for_status()
+        self.ask().raise_for_status()
         [seen] = [name for name, each in self.upstreams.items() if each.requests > before[name]]
         return seen
+
+    def ask(self) -> httpx.Response:
+        """Ask the group for a completion, as a user does."""
+        body = {"model": GROUP, "messages": [{"role": "user", "content": "ping"}]}
+        headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+        return httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Return the settings of a target of it."""
