@@ -41,6 +41,7 @@ class Proxy:
     """
 
     def __init__(self, folder: Path, *, has_key: bool = True) -> None:
+        python = litellm_python()
         self.folder, self.config, self._has_key = folder, folder / "config.yaml", has_key
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -53,7 +54,7 @@ class Proxy:
         # Without a key LiteLLM does not start, unless it is told that nobody else can reach it.
         env |= {TOKEN_ENV: MASTER_KEY} if has_key else {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
         env |= {"UPSTREAM_KEY": "sk-upstream-key-of-the-tests"}
-        command = [str(litellm_python()), "-c", serve, *options]
+        command = [str(python), "-c", serve, *options]
         (folder / "proxy.json").write_text(json.dumps({"command": command, "env": env}), encoding="utf-8")
 
     def configure(self, alias: str = FIRST.provider, **router: Any) -> None:
