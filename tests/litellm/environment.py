@@ -20,24 +20,28 @@ INSTALLS_WITHIN_S = 900
 _COMPLETE = "complete"
 
 
-@cache
 def litellm_python() -> Path:
     """Return the interpreter of an environment with LiteLLM; the test is skipped, with the reason, where there is none.
 
     One process installs, and the others wait for it.
     """
+    folder, why = _installed()
+    if why and os.environ.get(REQUIRED):
+        pytest.fail(f"{REQUIRED} is set, but LiteLLM cannot be installed: {why}")
+    if why:
+        pytest.skip(f"LiteLLM cannot be installed: {why}")
+    return folder / "bin" / "python"
+
+
+@cache
+def _installed() -> tuple[Path, str]:
+    """Return the environment's folder, and why there is none; a process tries once."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rollout-litellm"
     base.mkdir(parents=True, exist_ok=True)
     folder = base / f"1.108-py{sys.version_info.major}{sys.version_info.minor}"
     with (base / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / _COMPLETE).exists():
-            why = _install(folder)
-            if why and os.environ.get(REQUIRED):
-                pytest.fail(f"{REQUIRED} is set, but LiteLLM cannot be installed: {why}")
-            if why:
-                pytest.skip(f"LiteLLM cannot be installed: {why}")
-    return folder / "bin" / "python"
+        return folder, "" if (folder / _COMPLETE).exists() else _install(folder)
 
 
 def _install(folder: Path) -> str:

@@ -41,6 +41,7 @@ class Proxy:
     """
 
     def __init__(self, folder: Path, *, has_key: bool = True) -> None:
+        python = litellm_python()
         self.folder, self.config, self._has_key = folder, folder / "config.yaml", has_key
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -50,9 +51,10 @@ class Proxy:
         options = ("--config", str(self.config), "--host", "127.0.0.1", "--port", str(self.port))
         env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         env |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
-        env |= {TOKEN_ENV: MASTER_KEY} if has_key else {}
+        # Without a key LiteLLM does not start, unless it is told that nobody else can reach it.
+        env |= {TOKEN_ENV: MASTER_KEY} if has_key else {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
         env |= {"UPSTREAM_KEY": "sk-upstream-key-of-the-tests"}
-        command = [str(litellm_python()), "-c", serve, *options]
+        command = [str(python), "-c", serve, *options]
         (folder / "proxy.json").write_text(json.dumps({"command": command, "env": env}), encoding="utf-8")
 
     def configure(self, alias: str = FIRST.provider, **router: Any) -> None:
@@ -99,7 +101,7 @@ class Proxy:
     def start(self) -> None:
         """Start the proxy, and wait until it answers."""
         subprocess.run(self.command("start"), check=True)
-        eventually(self.is_alive, f"the proxy is alive ({self.folder / 'proxy.log'})", STARTS_WITHIN_S)
+        eventually(self._has_started, f"the proxy is alive ({self.folder / 'proxy.log'})", STARTS_WITHIN_S)
 
     def stop(self) -> None:
         """End the proxy."""
@@ -111,8 +113,10 @@ class Proxy:
         for each in self.upstreams.values():
             each.off()
 
-    def is_alive(self) -> bool:
-        """Return whether it answers the call for its life."""
+    def _has_started(self) -> bool:
+        """Return whether it answers the call for its life; a proxy that has ended is a failure."""
+        log = self.folder / "proxy.log"
+        assert control.running(self.folder) is not None, log.read_text(encoding="utf-8")[-2000:]
         try:
             return httpx.get(f"{self.url}/health/liveliness", timeout=5).status_code == 200
         except httpx.HTTPError:
@@ -121,11 +125,15 @@ class Proxy:
     def answered_by(self) -> str:
         """Ask the group for a completion, and return the ``model_name`` whose upstream has seen it."""
         before = {name: each.requests for name, each in self.upstreams.items()}
-        body = {"model": GROUP, "messages": [{"role": "user", "content": "ping"}]}
-        headers = {"Authorization": f"Bearer {MASTER_KEY}"}
-        httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60).raise_for_status()
+        self.ask().raise_for_status()
         [seen] = [name for name, each in self.upstreams.items() if each.requests > before[name]]
         return seen
+
+    def ask(self) -> httpx.Response:
+        """Ask the group for a completion, as a user does."""
+        body = {"model": GROUP, "messages": [{"role": "user", "content": "ping"}]}
+        headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+        return httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Return the settings of a target of it."""

@@ -24,9 +24,17 @@ class LiteLLMSubject:
         self._open, self._mended = ExitStack(), ExitStack()
         self._proxy = Proxy(folder, has_key=False)
         self._open.callback(self._proxy.close)
-        self._proxy.start()
+        self._start_or_close()
         self._liar = self._open.enter_context(Liar(self._proxy.url))
         return replace(self._proxy.target(examination="paid"), url=self._liar.url, token_env=None)
+
+    def _start_or_close(self) -> None:
+        """Start the proxy; the kit does not stop what it could not start."""
+        try:
+            self._proxy.start()
+        except BaseException:
+            self._open.close()
+            raise
 
     def state(self) -> State:
         """Return which upstream answers a user, and the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from rollout.core.target import Target
 from rollout.core.wishes import Activate, Split
 from rollout.core.writes import FileEdit, Read, Restart
 from rollout.gateway.drivers.litellm import LiteLLM
-from rollout.gateway.drivers.litellm_config import configured_alias, find_faults, flatten
+from rollout.gateway.drivers.litellm_config import configured_alias, deployed_models, find_faults, flatten
 from rollout.gateway.drivers.litellm_settings import LiteLLMSettings
 from rollout.gateway.host.settings_file import compose_content
+from tests.support.forks import ROOT
 
 CONFIG = """\
 # of the operators
@@ -182,3 +184,18 @@ def test_the_configuration_is_read_without_its_secrets():
     assert read["model_list[0].litellm_params.model"] == "openai/gpt-4o"
     assert read["environment_variables.LANGFUSE_HOST"] == "[redacted]"
     assert not any("sk-1234567890abcdef" in value for value in read.values())
+
+
+# docs/LITELLM.md
+
+
+def test_the_pages_configuration_target_and_scenario_fit_each_other():
+    page = (ROOT / "docs" / "LITELLM.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:text|yaml)\n(.*?)```", page, re.DOTALL)
+    config, target, scenario = map(yaml.safe_load, blocks)
+    settings = LiteLLMSettings.model_validate(target["litellm"]["settings"])
+    assert find_faults(config, settings.group) == ()
+    assert {name: ",".join(deployed_models(config, name)) for name in settings.providers} == settings.providers
+    assert settings.providers[scenario["change"]["activate"]] == scenario["change"]["model"]
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert named == set(LiteLLMSettings.model_fields)

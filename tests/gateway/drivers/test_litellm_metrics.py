@@ -52,8 +52,8 @@ def test_the_series_of_a_deployment_are_added_up_and_others_left_out():
     served.failures.labels("b", "x", "500").inc(40)
     served.spend.labels("a", "x").inc(0.25)
     served.tokens.labels("a", "x").inc(30)
-    for seconds in (0.05, 0.5, 0.5, 5.0):
-        served.latency.labels("a", "x").observe(seconds)
+    for key, seconds in (("x", 0.05), ("x", 0.5), ("y", 0.5), ("y", 5.0)):
+        served.latency.labels("a", key).observe(seconds)
     found = deployment_metrics(served.samples(), {"a"})
     assert (found.total_requests, found.successful_requests, found.failed_requests) == (8, 5, 3)
     assert found.errors_by_code == {"429": 1, "500": 2}
