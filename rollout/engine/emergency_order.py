@@ -225,6 +225,7 @@ def _validated(path: Path, name: str, kind: str, settings: Mapping[str, Any]) ->
     except ValidationError as problem:
         what = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problem.errors())
         raise RolloutError(f"{path}: the settings of {name!r} cannot be used: {what}; correct them") from None
+    found: Mapping[str, Any] = read.model_dump(mode="json", by_alias=True)
     return found
 
 
