@@ -219,9 +219,7 @@ def _validated(path: Path, name: str, kind: str, settings: Mapping[str, Any]) ->
     from rollout.gateway.drivers.registry import load_driver  # noqa: PLC0415 - likewise
 
     try:
-        found: Mapping[str, Any] = (
-            load_driver(kind).settings.model_validate(settings).model_dump(mode="json", by_alias=True)
-        )
+        read = load_driver(kind).settings.model_validate(settings)
     except ValidationError as problem:
         what = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problem.errors())
         raise RolloutError(f"{path}: the settings of {name!r} cannot be used: {what}; correct them") from None
