@@ -113,13 +113,16 @@ class Lab:
 
     def begin(self, *args: str) -> subprocess.Popen[str]:
         """Write the files, and begin a run."""
+        return self.command("pytest", "--scenario=scenarios/proxy.yaml", *args)
+
+    def command(self, *args: str) -> subprocess.Popen[str]:
+        """Write the files, and begin a command: ``pytest`` or ``rollout``, with its arguments."""
         self._write()
         env = {name: os.environ[name] for name in INHERITED if name in os.environ}
         env |= {"USER": "tester", "COLUMNS": "220", TOKEN_ENV: MASTER_KEY, "XDG_STATE_HOME": str(self.folder / "state")}
         env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:anyio -p no:pytest_cov"
-        command = [sys.executable, "-m", "pytest", "--scenario=scenarios/proxy.yaml", *args]
         run = subprocess.Popen(
-            command,
+            [sys.executable, "-m", *args],
             cwd=self.folder,
             env=env,
             stdin=subprocess.DEVNULL,
