@@ -14,6 +14,7 @@ from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, Wish
 from rollout.core.writes import Command, Read, ReadCall, Restart, Write
+from rollout.gateway.drivers.deferred_settings import DeferredSettings
 from rollout.gateway.drivers.plain import PlainDriver
 from rollout.gateway.endpoints import filled
 
@@ -35,15 +36,6 @@ _NEVER = {
 }
 
 
-class _Settings:
-    """The model of the settings, loaded when it is asked for: a description does without pydantic."""
-
-    def __get__(self, *_: object) -> type[BaseModel]:
-        from rollout.gateway.drivers.command_settings import CommandSettings  # noqa: PLC0415
-
-        return CommandSettings
-
-
 class CommandLine(PlainDriver):
     """A gateway behind commands; the target's settings say which."""
 
@@ -52,7 +44,7 @@ class CommandLine(PlainDriver):
     if TYPE_CHECKING:
         settings: ClassVar[type[BaseModel]]
     else:
-        settings = _Settings()
+        settings = DeferredSettings("rollout.gateway.drivers.command_settings", "CommandSettings")
 
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is run."""

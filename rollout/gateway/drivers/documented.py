@@ -20,6 +20,7 @@ from rollout.core.target import OtherCall, Routing, Target
 from rollout.core.wishes import Activate, SetEnvironment, SetLimit, Split, Wish
 from rollout.core.writes import Claim, Deadline, FileEdit, HttpCall, Read, ReadCall, Restart, Write
 from rollout.gateway.costs import sent_by
+from rollout.gateway.drivers.deferred_settings import DeferredSettings
 from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
 
 if TYPE_CHECKING:
@@ -32,15 +33,6 @@ if TYPE_CHECKING:
 _CALLS = {Read.ACTIVE: "providers", Read.TEST_CONNECTION: "test_connection", Read.COMPLETION: "chat"}
 
 
-class _Settings:
-    """The model of the settings, loaded when it is asked for: a description does without pydantic."""
-
-    def __get__(self, *_: object) -> type[BaseModel]:
-        from rollout.core.schemas.deviations import DeviationsSchema  # noqa: PLC0415
-
-        return DeviationsSchema
-
-
 class Documented:
     """The documented API; the deviations of one gateway are its target's settings."""
 
@@ -49,7 +41,7 @@ class Documented:
     if TYPE_CHECKING:
         settings: ClassVar[type[BaseModel]]
     else:
-        settings = _Settings()
+        settings = DeferredSettings("rollout.core.schemas.deviations", "DeviationsSchema")
 
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""

@@ -20,6 +20,7 @@ from rollout.core.target import Target
 from rollout.core.text import one_line
 from rollout.core.wishes import Activate, Wish
 from rollout.core.writes import Codec, Command, FileEdit, Read, ReadCall, Restart, Signal, Write
+from rollout.gateway.drivers.deferred_settings import DeferredSettings
 from rollout.gateway.drivers.json_answers import find_text
 from rollout.gateway.drivers.plain import PlainDriver
 from rollout.gateway.endpoints import filled_path
@@ -49,15 +50,6 @@ _LACKING = {
 }
 
 
-class _Settings:
-    """The model of the settings, loaded when it is asked for: a description does without pydantic."""
-
-    def __get__(self, *_: object) -> type[BaseModel]:
-        from rollout.gateway.drivers.file_settings import FileSettings  # noqa: PLC0415
-
-        return FileSettings
-
-
 class File(PlainDriver):
     """A service behind a file; the target's settings say which file, and how the service takes an edit over."""
 
@@ -66,7 +58,7 @@ class File(PlainDriver):
     if TYPE_CHECKING:
         settings: ClassVar[type[BaseModel]]
     else:
-        settings = _Settings()
+        settings = DeferredSettings("rollout.gateway.drivers.file_settings", "FileSettings")
 
     def __init__(self, target: Target) -> None:
         """Keep the target; nothing is read."""
