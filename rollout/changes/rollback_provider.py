@@ -119,13 +119,9 @@ def activate_previous(run: RollbackRun, to: ProviderChange, until_s: float) -> R
         ConcurrentChange: the gateway was changed outside this rollout.
         LeaseLost: this process is superseded.
     """
-    written = len(run.rollout.last_known_record().writes)
-    problem, seen = _sent(run, to, until_s), _Reading(run, to)
-    was_sent = len(run.rollout.last_known_record().writes) > written
-    if was_sent and not problem and selection.always_restarts(run.rollout.target, to):
-        # Where it does not come back, the reads below say so, and the restart is repeated.
-        with suppress(RolloutError):
-            restart_service(run)
+    (problem, was_sent), seen = _sent(run, to, until_s), _Reading(run, to)
+    if was_sent and selection.always_restarts(run.rollout.target, to):
+        _restart_at_once(run)
     if problem:
         # It may be active all the same: the answer was lost, or what is active already is refused.
         run.rollout.clock.wait(run.rollout.target.stale_for_s)
@@ -142,23 +138,42 @@ def activate_previous(run: RollbackRun, to: ProviderChange, until_s: float) -> R
     return Reached(left, is_seen=seen.is_read)
 
 
-def _sent(run: RollbackRun, to: ProviderChange, until_s: float) -> str:
-    """Send the activation where one is due; return why it was not accepted, empty if it was or none is due."""
+def _restart_at_once(run: RollbackRun) -> None:
+    """Restart the service after the activation; where it does not come back, reads say so, and it is repeated.
+
+    Raises:
+        LeaseLost: this process is superseded.
+    """
+    try:
+        restart_service(run)
+    except LeaseLost:
+        raise
+    except RolloutError:
+        return
+
+
+def _sent(run: RollbackRun, to: ProviderChange, until_s: float) -> tuple[str, bool]:
+    """Send the activation where one is due.
+
+    Returns:
+        why it was not accepted, empty if it was or none is due; and whether one was sent and accepted.
+    """
     clock, tries, problem, silent = run.rollout.clock, 0, "", False
     while tries < TRIES or (silent and clock.monotonic() < until_s):
         if tries:
             clock.wait(AGAIN_AFTER_S)
         tries += 1
         try:
-            if _is_due(run, to):
+            is_due = _is_due(run, to)
+            if is_due:
                 provider.activate(run.rollout, run.gateway, to, step="RBK-2.1", direction="back")
         except (ConcurrentChange, LeaseLost):
             raise
         except RolloutError as error:
             problem, silent = str(error), isinstance(error, GatewayError) and error.status is None
         else:
-            return ""
-    return problem
+            return "", is_due
+    return problem, False
 
 
 def _is_due(run: RollbackRun, to: ProviderChange) -> bool:

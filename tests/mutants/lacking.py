@@ -70,13 +70,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/changes/test_rollback.py::test_a_restart_that_follows_in_any_case_is_carried_out_once_on_the_way_back",
         rows=(
             (
-                "if was_sent and not problem and selection.always_restarts(run.rollout.target, to):",
+                "if was_sent and selection.always_restarts(run.rollout.target, to):",
                 "if False:",
                 "A restart that follows in any case is carried out on the way back.",
             ),
             (
-                "if was_sent and not problem and selection.always_restarts(run.rollout.target, to):",
-                "if not problem and selection.always_restarts(run.rollout.target, to):",
+                "if was_sent and selection.always_restarts(run.rollout.target, to):",
+                "if selection.always_restarts(run.rollout.target, to):",
                 "Nothing is restarted where nothing was sent.",
             ),
         ),

@@ -157,7 +157,8 @@ class Pen:
 
         A forward one may put the change into effect; `afresh` where an earlier effect was over before.
         """
-        intent = {"step": step, "direction": direction, "to": to, "what": what, **more}
+        described = {} if what in (What.ENVIRONMENT, What.RESTART) else {"writes": [f"POST {to}"]}
+        intent = {"step": step, "direction": direction, "to": to, "what": what, **described, **more}
         begins = direction == "forward" and (afresh or not self.truth.since)
         shown: dict[str, Any] = {"since": NOW, "gone": "", "landed": False} if begins else {}
         number = self.write(Kind.INTENT, intent, writes=self.truth.writes + 1, **shown)
