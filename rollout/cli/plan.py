@@ -16,7 +16,7 @@ from rollout.changes.backup import is_same_provider
 from rollout.cli import plan_items as items
 from rollout.cli.plan_items import Before, Item, Limits, Planned
 from rollout.cli.scenario_options import load_request
-from rollout.core.applicability import find_inapplicable, find_lacking
+from rollout.core.applicability import find_inapplicable
 from rollout.core.canary_stages import STABILISE, is_staged, stages, weights_at
 from rollout.core.capabilities import Capability
 from rollout.core.clauses import CLAUSES, PHASES
@@ -34,7 +34,7 @@ from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
 from rollout.engine.traffic import measure_traffic
 from rollout.engine.window_power import price_of
-from rollout.gateway.drivers.selection import always_restarts, capabilities_of, driver_of, takes_restart
+from rollout.gateway.drivers.selection import always_restarts, capabilities_of, driver_of, lacking_of, takes_restart
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.monitoring.extension import describe_plan
@@ -363,7 +363,7 @@ def _in_effect(change: Change, before: Before) -> bool:
 
 def _list_inapplicable(request: Request) -> Iterator[str]:
     """Yield which clauses are not applicable on this gateway, each with the reason."""
-    lacking = find_lacking(capabilities_of(request.target), request.target)
+    lacking = lacking_of(request.target)
     found = find_inapplicable(lacking, request.policy.required)
     rows = [f"  {clause}: {why}" for clause, why in found.items() if CLAUSES[clause].phase in PHASES]
     if rows:

@@ -1,16 +1,12 @@
-"""What the gateway of a target has, according to the driver of its kind."""
+"""What the gateway of a target has, according to the driver of its kind; validation asks here alone."""
 
 from __future__ import annotations
 
-from rollout.core.applicability import find_lacking
 from rollout.core.capabilities import Capability
 from rollout.core.target import Target
-from rollout.gateway.drivers.selection import capabilities_of
+from rollout.gateway.drivers.selection import capabilities_of, lacking_of
 
-
-def lacking_of(target: Target) -> dict[str, str]:
-    """Return what cannot be read of the target's gateway -> why."""
-    return find_lacking(capabilities_of(target), target)
+__all__ = ["lacking_of", "why_no_weights"]
 
 
 def why_no_weights(target: Target) -> str | None:

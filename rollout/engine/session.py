@@ -11,7 +11,7 @@ from typing import Any
 
 from rollout.approvals.duties import keep_duties_apart
 from rollout.context import RolloutContext
-from rollout.core.applicability import find_inapplicable, find_lacking
+from rollout.core.applicability import find_inapplicable
 from rollout.core.caller import identify
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause
@@ -27,7 +27,7 @@ from rollout.engine.journaled_rollout import build_context
 from rollout.engine.listed_names import look_up
 from rollout.engine.prechecks import keep_to_window
 from rollout.gateway.client import Gateway
-from rollout.gateway.drivers.selection import capabilities_of
+from rollout.gateway.drivers.selection import lacking_of
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
@@ -316,7 +316,7 @@ def at_home(journal: Journal) -> None:
 
 
 def _opening(rollout: RolloutContext) -> dict[str, Any]:
-    lacking = find_lacking(capabilities_of(rollout.target), rollout.target)
+    lacking = lacking_of(rollout.target)
     return {
         **({"lacking": lacking} if lacking else {}),
         "digest": rollout.digest,

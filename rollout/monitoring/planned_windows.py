@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rollout.config.sanity_bounds import MONITOR
-from rollout.core.applicability import find_lacking
 from rollout.core.canary_stages import Stage, stages
 from rollout.core.capabilities import Capability
 from rollout.core.policy import WITHOUT_USERS, Policy
 from rollout.core.scenario import AT_MOST, ProviderChange, Scenario
 from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
-from rollout.gateway.drivers.selection import capabilities_of
+from rollout.gateway.drivers.selection import lacking_of
 from rollout.monitoring.power import MOST_REQUESTS, POWER, breach_probability
 from rollout.monitoring.samples import Baseline, Context
 from rollout.monitoring.share_test import ShareTest
@@ -78,7 +77,7 @@ def unjudgeable_windows(scenario: Scenario, target: Target, policy: Policy) -> I
     is_sandbox = policy.name in WITHOUT_USERS
     fastest_s = FASTEST_S if is_sandbox else MONITOR["synthetic_every"].least
     # Where users' requests are not counted, the plan says what the suite's own can tell.
-    is_counted = Capability.COUNTERS not in find_lacking(capabilities_of(target), target)
+    is_counted = Capability.COUNTERS not in lacking_of(target)
     for window in windows:
         if is_counted and not is_sandbox:
             yield from _too_short(window, fastest_s)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config.load import load_target
-from rollout.core.applicability import find_lacking
 from rollout.core.clauses import planned
 from rollout.core.clock import Clock, StopFlag, SystemClock
 from rollout.core.errors import RolloutError
@@ -22,7 +21,7 @@ from rollout.core.result import Outcome
 from rollout.core.target import Target
 from rollout.engine.credentials import connect, token_of
 from rollout.engine.embedded_gateway import described
-from rollout.gateway.drivers.selection import capabilities_of, driver_of
+from rollout.gateway.drivers.selection import driver_of, lacking_of
 from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
@@ -69,7 +68,7 @@ class ReleaseRun(ReadOnlyRun):
         redactor, stop = Redactor([token] if token else []), StopFlag()
         clauses = planned((PHASE,))
         spared = {
-            **find_inapplicable_checks(find_lacking(capabilities_of(target), target), policy),
+            **find_inapplicable_checks(lacking_of(target), policy),
             **dict.fromkeys(policy.not_demanded, f"policy {policy.name!r} does not demand it"),
         }
         super().__init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rollout.core.applicability import find_lacking
 from rollout.core.capabilities import Capability
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
@@ -42,6 +43,11 @@ def capabilities_of(target: Target) -> Mapping[Capability, str | None]:
             "install a version of the package that works with this one"
         )
     return found
+
+
+def lacking_of(target: Target) -> dict[str, str]:
+    """Return what cannot be read of the target's gateway, nor of another source of it -> why. Raises UnusableKind."""
+    return find_lacking(capabilities_of(target), target)
 
 
 def splits_requests(target: Target) -> bool:
