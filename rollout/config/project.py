@@ -1,22 +1,21 @@
 """The project: the folder whose ``rollout.toml``, or ``[tool.rollout]`` in ``pyproject.toml``, adopts the suite.
 
-The entry point reads it in every pytest session of the environment, and `rollout emergency` before its request, so it
-imports the standard library and the errors only.
+`rollout emergency` reads it before its request, so it imports the standard library and the errors only.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from rollout.config.project_file import HEADER, OWN_FILE, SHARED_FILE, find_project_file, has_table, read_table
 from rollout.core.errors import InvalidInput, Problem
 
-OWN_FILE, SHARED_FILE = "rollout.toml", "pyproject.toml"
 _EXAMPLES = {
     "scenarios": "scenarios",
     "targets": "scenarios/targets.yaml",
@@ -27,14 +26,8 @@ _EXAMPLES = {
 KEYS = tuple(_EXAMPLES)
 TARGETS, DEFAULT_SCENARIO, JOURNAL = "targets.yaml", "quickstart.yaml", "journal.sqlite"
 
-CLOSURE = Path("closure") / "test_closure.py"
-"""The file of the check that ends a rollout, below the folder of the checks."""
-
-_REPOSITORY = ".git"
 SQLITE = "sqlite:///"
 """What the URL of a journal's file begins with."""
-
-_HEADER = re.compile(rb"^\s*\[\s*tool\s*\.\s*[\"']?rollout[\"']?\s*\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +62,6 @@ class Project:
         return self.scenarios / DEFAULT_SCENARIO
 
 
-def find_project_file(*starts: Path) -> Path | None:
-    """Return the file that adopts the suite for a folder: in it or above it, up to the root of its repository.
-
-    Args:
-        starts: the folders to start from, the first that has one wins.
-    """
-    return next((found for start in starts for found in _files_above(start)), None)
-
-
 def read_project(*starts: Path) -> Project:
     """Return the project that the folders belong to; without one, the last folder with the default places.
 
@@ -105,55 +89,11 @@ def packaged_checks() -> Path:
     return inside if inside.is_dir() else package.with_name("checks")
 
 
-def is_procedure(folder: Path) -> bool:
-    """Return whether the folder holds the checks of a rollout."""
-    return folder.name == "checks" and (folder / CLOSURE).is_file()
-
-
-def _files_above(start: Path) -> Iterable[Path]:
-    for folder in (start.absolute(), *start.absolute().parents):
-        if (folder / OWN_FILE).is_file():
-            yield folder / OWN_FILE
-        elif _has_table(folder / SHARED_FILE):
-            yield folder / SHARED_FILE
-        if (folder / _REPOSITORY).exists():
-            return
-
-
-def _has_table(file: Path) -> bool:
-    content = _content(file)
-    # Most projects end here: reading TOML costs more than all the rest.
-    if b"rollout" not in content:
-        return False
-    try:
-        return isinstance(_table(file, content), dict)
-    except ValueError:
-        return _HEADER.search(content) is not None
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""
-
-
-def _table(file: Path, content: bytes) -> Any:
-    """Return the project's table; None where the file has none. Raises ValueError where it is no TOML."""
-    import tomllib  # noqa: PLC0415 - most sessions end before it
-
-    document = tomllib.loads(content.decode("utf-8-sig"))
-    if file.name == OWN_FILE:
-        return document
-    tool = document.get("tool")
-    return tool.get("rollout") if isinstance(tool, dict) else None
-
-
 def _read(file: Path) -> Project:
     root = file.parent
     try:
         content = file.read_bytes()
-        table = _table(file, content)
+        table = read_table(file, content)
     except OSError as error:
         # A file that is taken for an empty one would lead to another journal, with leases of its own.
         why = f"cannot be read ({error.strerror}); mend its permissions"
@@ -165,7 +105,7 @@ def _read(file: Path) -> Project:
         for key, value in table.items()
         if (message := _refusal(key, value))
     ]
-    if file.name == OWN_FILE and _has_table(root / SHARED_FILE):
+    if file.name == OWN_FILE and has_table(root / SHARED_FILE):
         problems.append(
             Problem(str(root / SHARED_FILE), None, "tool.rollout", f"stands beside {OWN_FILE}; keep one of the two")
         )
@@ -236,7 +176,7 @@ def _has_password(url: str) -> bool:
 
 def _line_of(key: str, content: bytes, file: Path) -> int | None:
     """Return the line of a key: below its table's header in a shared file."""
-    header = None if file.name == OWN_FILE else _HEADER.search(content)
+    header = None if file.name == OWN_FILE else HEADER.search(content)
     start = header.end() if header else 0
     found = re.compile(rb"^\s*[\"']?" + re.escape(key.encode()) + rb"[\"']?\s*[.=]", re.MULTILINE).search(
         content, start

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.config.project import find_project_file, is_procedure
+from rollout.config.project_file import find_project_file, is_procedure
 
 HOOKS = "rollout.plugin.hooks"
 CONFORMANCE = "rollout.testing."

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rollout.config.project import CLOSURE
+from rollout.config.project_file import CLOSURE
 from rollout.core.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES
 from rollout.plugin import gc_tuning, selection, unchecked_sessions
 from rollout.plugin.check_outcomes import apply_waiver, record_outcome

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from _pytest.mark.expression import Expression
 
-from rollout.config.project import Project, find_project_file, is_procedure, packaged_checks, read_project
+from rollout.config.project import Project, packaged_checks, read_project
+from rollout.config.project_file import find_project_file, is_procedure
 from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.plugin.entry_point import project_starts
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.config.project import is_procedure
+from rollout.config.project_file import is_procedure
 from rollout.core.clauses import Clause
 from rollout.core.streams import quiet
 from rollout.plugin import selection

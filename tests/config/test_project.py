@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.config.project import find_project_file, read_project
+from rollout.config.project import read_project
+from rollout.config.project_file import find_project_file
 from rollout.core.errors import InvalidInput
 
 

@@ -24,7 +24,19 @@ from tests.support.runs import INHERITED, ROOT, entries, results_in
 PYTHONS = ("3.11", "3.12", "3.13")
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 MOST_CPU_S = 0.010
-FEWEST_PAIRS, MOST_PAIRS = 9, 40
+SESSIONS = 9
+COST = """\
+import sys, time
+from _pytest.config import _prepareconfig
+
+config = _prepareconfig(["-p", "no:rollout.plugin.entry_point", "-p", "no:cacheprovider"])
+assert "rollout.plugin.entry_point" not in sys.modules
+begun = time.process_time()
+from rollout.plugin import entry_point
+entry_point.pytest_load_initial_conftests(config)
+print(time.process_time() - begun)
+assert "rollout.plugin.hooks" not in sys.modules
+"""
 
 
 def call(
@@ -166,30 +178,13 @@ def named_commands(printed: str) -> list[list[str]]:
 
 
 def assert_another_project_pays_less_than_ten_milliseconds(installed: Path, folder: Path) -> None:
-    """The plugin sleeps there: the cheapest session with it and the cheapest without it differ by less than 10 ms.
+    """The plugin sleeps there, and its import and its hook take less than 10 ms of processor time, as a median.
 
-    Other processes make a session dearer, never cheaper, so the minima are compared, over as many pairs as they need.
+    They are measured in sessions that are otherwise without it: two whole sessions differ by more than that from each
+    other on a busy machine.
     """
     folder.mkdir()
     (folder / "pyproject.toml").write_text('[project]\nname = "rollout-of-something-else"\n')
-    (folder / "test_own.py").write_text("def test_own():\n    assert True\n")
-    without = ["-p", "no:rollout.plugin.entry_point"]
-    pairs: list[tuple[float, float]] = []
-    while len(pairs) < FEWEST_PAIRS or (difference_of_minima(pairs) >= MOST_CPU_S and len(pairs) < MOST_PAIRS):
-        pairs.append((cpu_s(installed, folder), cpu_s(installed, folder, *without)))
-    assert difference_of_minima(pairs) < MOST_CPU_S, pairs
-
-
-def difference_of_minima(pairs: list[tuple[float, float]]) -> float:
-    """Return how much more the cheapest session of the first kind takes than the cheapest of the second, in seconds."""
-    return min(one for one, _ in pairs) - min(other for _, other in pairs)
-
-
-def cpu_s(installed: Path, folder: Path, *args: str) -> float:
-    """Return the seconds of processor time of a pytest session."""
-    command = [str(installed / "pytest"), "-q", "-p", "no:cacheprovider", *args]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return used.ru_utime + used.ru_stime
+    (folder / "cost.py").write_text(COST)
+    costs = sorted(float(call([str(installed / PYTHON), "cost.py"], folder).stdout) for _ in range(SESSIONS))
+    assert costs[SESSIONS // 2] < MOST_CPU_S, costs

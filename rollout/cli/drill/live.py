@@ -23,7 +23,8 @@ from typing import Any
 import yaml
 
 from rollout.cli.drill.replayed import Drilled
-from rollout.config.project import find_project_file, journal_in
+from rollout.config.project import journal_in
+from rollout.config.project_file import find_project_file
 from rollout.core.assertions import without_assertions
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import JournalError, RolloutError

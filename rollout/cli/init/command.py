@@ -22,7 +22,8 @@ from rollout.cli.init.files import (
 from rollout.cli.init.next_steps import describe_next_steps
 from rollout.cli.init.starting_point import StartingPoint, find_starting_point
 from rollout.config.config_files import display_path, is_there
-from rollout.config.project import OWN_FILE, Project, find_project_file, read_project
+from rollout.config.project import Project, read_project
+from rollout.config.project_file import OWN_FILE, find_project_file
 from rollout.core.errors import ExitCode, InvalidInput, Problem, RolloutError
 from rollout.core.visible import beneath
 

@@ -20,7 +20,8 @@ from rollout.cli.init.starting_point import StartingPoint
 from rollout.config.config_files import display_path
 from rollout.config.json_schema_files import NAMES, schema_path
 from rollout.config.policies import SANDBOX
-from rollout.config.project import OWN_FILE, SQLITE, Project, find_project_file
+from rollout.config.project import SQLITE, Project
+from rollout.config.project_file import OWN_FILE, find_project_file
 from rollout.config.source import Source
 from rollout.core.errors import Problem
 from rollout.core.schemas import validators
