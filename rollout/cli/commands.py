@@ -42,6 +42,23 @@ COMMANDS = (
         ),
     ),
     Command(
+        "watch",
+        "rollout.cli.watch",
+        "show a rollout that runs elsewhere until it ends, with the live view of its window",
+        (*JOURNAL, ROLLOUT_ID),
+        "Show a rollout that runs elsewhere, from its journal alone, until it ends. Ctrl-C ends the view, and not the "
+        "rollout. The exit code is that of the decision: 0 kept, 1 nothing applied, 10 rolled back, 11 rollback "
+        "failed, 12 evidence is owed.",
+    ),
+    Command(
+        "serve",
+        "rollout.serve.command",
+        "show the windows in flight as a page on this machine, live; it reads the journal only",
+        (*JOURNAL, option("--port", metavar="PORT", type=int, default=0, help="on 127.0.0.1 (default: a free one)")),
+        "Show the rollouts in flight, what is owed, and the index, as a page on 127.0.0.1, until Ctrl-C. The page only "
+        "reads: nothing on it changes a rollout.",
+    ),
+    Command(
         "rollback",
         "rollout.cli.rollback",
         "roll a rollout back, kept or in flight",

@@ -52,7 +52,7 @@ class Case:
 
 def in_flight(journal: Journal) -> list[Case]:
     """Return every rollout in flight, and whether it may be rolled back."""
-    return [_case(journal, record) for record in records(journal) if record.in_flight]
+    return [examine_case(journal, record) for record in records(journal) if record.in_flight]
 
 
 def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str]) -> Closure:
@@ -85,7 +85,8 @@ def _roll_back(rollout: RolloutContext, case: Case, env: Mapping[str, str]) -> C
     return closure
 
 
-def _case(journal: Journal, record: RolloutRecord) -> Case:
+def examine_case(journal: Journal, record: RolloutRecord) -> Case:
+    """Return whether a rollout in flight may be rolled back, and who has it in its hands."""
     place, now = str(record.opened["url"]), journal.now()
     token, lease = journal.newest_token(place), journal.holder(place)
     deadline = _deadline(record, token)

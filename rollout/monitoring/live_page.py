@@ -53,6 +53,7 @@ class Heading:
         ticket: the ticket, None where there is none.
         window_s: the length of the window in seconds.
         phases: a line for each phase so far, ``precheck 21 of 21 passed``.
+        is_here: whether the process that shows it is the one that watches.
     """
 
     rollout: str
@@ -62,6 +63,15 @@ class Heading:
     ticket: str | None
     window_s: float
     phases: tuple[str, ...] = ()
+    is_here: bool = True
+
+    def how_to_stop(self) -> str:
+        """Return the ways to stop it, before the command."""
+        return "Ctrl-C rolls back, or run:" if self.is_here else "Ctrl-C ends this view only; to roll back, run:"
+
+    def abort(self) -> str:
+        """Return the command that rolls it back."""
+        return f"rollout abort {self.rollout}"
 
 
 class Rank(IntEnum):
@@ -263,7 +273,7 @@ class Page:
 
     def _stop_lines(self, width: int) -> list[Line]:
         """Return how to stop; the command, which is copied, stands on one line."""
-        ways, command = "Stop: Ctrl-C rolls back, or run:", f"rollout abort {self.heading.rollout}"
+        ways, command = f"Stop: {self.heading.how_to_stop()}", self.heading.abort()
         one = f"{ways} {command}"
         return [Line(text, "", Rank.ALWAYS) for text in ([one] if len(one) <= width else [ways, command])]
 

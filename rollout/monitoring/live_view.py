@@ -28,43 +28,55 @@ _PLAIN = str.maketrans({"→": "->", "…": "~", "·": "-"} | {block: str(height
 
 
 class View(ABC):
-    """What shows a window to the operator. No method raises, even if the stream is closed."""
+    """What shows a window to the operator. No method raises, even if a stream is closed.
 
-    def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
-        self._stream, self._page, self._clock = stream, Page(heading), clock
-        self._is_silent = False
+    Attributes:
+        page: the state that is shown.
+    """
+
+    def __init__(self, heading: Heading) -> None:
+        self.page = Page(heading)
 
     def sample(self, sample: Sample) -> None:
         """Receive a sample."""
-        self._page.sample(sample)
+        self.page.sample(sample)
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Show the verdicts of `now_s` seconds into the window, or into the stage of a canary."""
-        self._page.update(verdicts, now_s)
+        self.page.update(verdicts, now_s)
 
     def unwatched(self, seconds: float) -> None:
         """Show that so many seconds of the window were not watched, and that it is extended by them."""
-        self._page.unwatched_s = seconds
+        self.page.unwatched_s = seconds
 
     def extended(self, extension: Extension) -> None:
         """Show that the window goes on because a verdict is undecided, and for how long at most."""
-        self._page.extension = extension
+        self.page.extension = extension
 
     def overrun(self, message: str) -> None:
         """Show that this machine is too busy to watch."""
-        self._page.overrun = message
+        self.page.overrun = message
 
     def held(self, words: str | None) -> None:
         """Show who holds the automatic rollback, ``held by alice until …``; None if there is no hold."""
-        self._page.hold = words
+        self.page.hold = words
 
     def stage(self, text: str, passed_s: float) -> None:
         """Show which stage of a canary begins or continues; `passed_s` is the length of those before it."""
-        self._page.begin_stage(text, passed_s)
+        self.page.begin_stage(text, passed_s)
 
     @abstractmethod
     def close(self) -> None:
         """Show the last state, and nothing more after it."""
+
+
+class StreamView(View):
+    """A view that is printed."""
+
+    def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
+        super().__init__(heading)
+        self._stream, self._clock = stream, clock
+        self._is_silent = False
 
     def _attempt(self, write: Callable[[], None]) -> None:
         """Write, until the stream fails: a closed pipe, or a character that it cannot show, ends the view."""
@@ -93,7 +105,7 @@ def view_for(stream: TextIO, heading: Heading, clock: Clock, *, term: str | None
     return Terminal(stream, heading, clock) if live else Log(stream, heading, clock)
 
 
-class Log(View):
+class Log(StreamView):
     """One line a minute, and one for each trigger whose verdict changes."""
 
     def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
@@ -109,19 +121,19 @@ class Log(View):
         )
         for phase in heading.phases:
             self._say(phase)
-        self._say(f"stop: Ctrl-C rolls back, or run: rollout abort {heading.rollout}")
+        self._say(f"stop: {heading.how_to_stop()} {heading.abort()}")
 
     def sample(self, sample: Sample) -> None:
         """Print a line when the connection test of the previous provider changes its result."""
-        before = self._page.rollback_probe
+        before = self.page.rollback_probe
         super().sample(sample)
         if sample.source == SourceName.ROLLBACK and (before is None or is_alive(before) != is_alive(sample)):
-            self._say(self._page.rollback_line()[0])
+            self._say(self.page.rollback_line()[0])
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Print what changed, and once a minute every verdict."""
         super().verdicts(verdicts, now_s)
-        if (line := self._page.hold_line()) != self._hold:
+        if (line := self.page.hold_line()) != self._hold:
             self._hold = line
             self._say(line or "the rollback is not held any more: a breach rolls back at once")
         for verdict in verdicts:
@@ -134,13 +146,13 @@ class Log(View):
                 self._say(f"{verdict.clause} {before} → {verdict.state}: {verdict.message}")
             elif before is None and verdict.state is State.BREACHED:
                 self._say(f"{verdict.clause} {verdict.state}: {verdict.message}")
-        if self._page.now_s >= self._next_s:
-            self._next_s = (self._page.now_s // LINE_EVERY_S + 1) * LINE_EVERY_S
+        if self.page.now_s >= self._next_s:
+            self._next_s = (self.page.now_s // LINE_EVERY_S + 1) * LINE_EVERY_S
             self._say(self._summary())
 
     def unwatched(self, seconds: float) -> None:
         """Print by how much the time that was not watched has grown."""
-        more_s = seconds - self._page.unwatched_s
+        more_s = seconds - self.page.unwatched_s
         super().unwatched(seconds)
         if more_s >= SHOWN_S:
             self._say(f"{show_span(more_s)} were not watched: the window is so much longer")
@@ -163,18 +175,18 @@ class Log(View):
 
     def close(self) -> None:
         """Print every verdict a last time."""
-        if self._page.verdicts:
+        if self.page.verdicts:
             self._say(self._summary())
 
     def _summary(self) -> str:
-        alive = "alive" if is_alive(self._page.rollback_probe) else "not known to be alive"
+        alive = "alive" if is_alive(self.page.rollback_probe) else "not known to be alive"
         parts = [
-            self._page.hold_line(),
-            self._page.time_line(),
-            self._page.extension_line(),
-            *map(_brief, self._page.verdicts),
+            self.page.hold_line(),
+            self.page.time_line(),
+            self.page.extension_line(),
+            *map(_brief, self.page.verdicts),
         ]
-        advice = (f"{text[0].lower()}{text[1:]}" for text in self._page.advice())
+        advice = (f"{text[0].lower()}{text[1:]}" for text in self.page.advice())
         return " · ".join([*filter(None, parts), f"previous provider {alive}", *advice])
 
     def _say(self, text: str) -> None:
@@ -185,7 +197,7 @@ class Log(View):
         self._attempt(write)
 
 
-class Terminal(View):
+class Terminal(StreamView):
     """A page that is redrawn in place, at most four times a second unless a trigger is breached."""
 
     def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
@@ -243,7 +255,7 @@ class Terminal(View):
         # Truncated once more: the replacement of a character may be longer than it.
         lines = (
             Text(_encodable(truncate_line(_encodable(line, self._stream), width), self._stream), style, no_wrap=True)
-            for line, style in self._page.styled(width, rows)
+            for line, style in self.page.styled(width, rows)
         )
         self._live.update(Text("\n").join(lines), refresh=True)
 

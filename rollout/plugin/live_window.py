@@ -9,11 +9,11 @@ from functools import partial
 
 from rollout.changes.backup import recorded
 from rollout.context import RolloutContext
-from rollout.core.clauses import PHASES
 from rollout.core.streams import quiet
 from rollout.engine.session import Session
 from rollout.monitoring.canary import watch_stages
-from rollout.monitoring.live_page import Heading, to_seconds
+from rollout.monitoring.followed_window import describe_phases
+from rollout.monitoring.live_page import Heading
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.verdict import State, Verdict
 from rollout.monitoring.window_result import WindowResult
@@ -83,9 +83,5 @@ def _heading(rollout: RolloutContext) -> Heading:
         change=rollout.change_text,
         ticket=rollout.scenario.ticket,
         window_s=rollout.scenario.monitor.window_s,
-        phases=tuple(
-            f"{phase} passed at {to_seconds(record.phases[phase].at)}"
-            for phase in PHASES
-            if phase in record.phases and record.phases[phase].passed
-        ),
+        phases=describe_phases(record),
     )
