@@ -102,7 +102,9 @@ class RolloutWatcher:
         if self._untold and self._untold[-1].kind == Kind.INTENT:
             return
         for event in describe_events(self._untold):
-            self._say(f"{clock(event.at)} {event.text}")
+            # The closure is the last line.
+            if event.kind != Kind.CLOSED:
+                self._say(f"{clock(event.at)} {event.text}")
         self._untold.clear()
 
     def _say_end(self) -> int:
