@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from rollout.core.errors import JournalError
+from rollout.reporting.html.index import INDEX
 from rollout.serve.board import Board
 
 EVERY_S = 0.5
@@ -44,35 +45,36 @@ _HEADERS = {
 class StateReader:
     """Reads the board for every page that is open, one after the other."""
 
-    def __init__(self, board: Board) -> None:
-        """Begin with nothing read."""
-        self._board, self._lock = board, threading.Lock()
-        self._latest: dict[str, Any] = {"rollouts": [], "owed": [], "closed": 0, "read_at": ""}
+    def __init__(self, board: Board, reports: Path) -> None:
+        """Begin with nothing read; `reports` is the folder that the index lies in."""
+        self._board, self._index, self._lock = board, reports / INDEX, threading.Lock()
+        self._latest: dict[str, Any] = {"rollouts": [], "owed": [], "closed": 0, "read_at": "", "has_index": False}
 
     def read(self) -> dict[str, Any]:
         """Return the state as it is now; the latest with the reason where the journal cannot be read."""
         with self._lock:
             try:
-                self._latest = self._board.refresh()
+                self._latest = {**self._board.refresh(), "has_index": self._index.is_file()}
             except JournalError as error:
                 return {**self._latest, "trouble": f"the journal cannot be read, and is tried again: {error}"}
             return self._latest
 
 
-def build_application(board: Board, reports: Path) -> Starlette:
+def build_application(board: Board, reports: Path, is_ending: Callable[[], bool] = lambda: False) -> Starlette:
     """Return the application.
 
     Args:
         board: what the page shows.
         reports: the folder of the evidence; only the index and documents of rollouts are served from it.
+        is_ending: returns whether the server is to end, which open pages must not delay.
     """
-    reader = StateReader(board)
+    reader = StateReader(board, reports)
 
     async def state(_: Request) -> Response:
         return JSONResponse(await run_in_threadpool(reader.read), headers=_HEADERS)
 
     async def events(_: Request) -> Response:
-        return StreamingResponse(_stream(reader), media_type="text/event-stream", headers=_HEADERS)
+        return StreamingResponse(_stream(reader, is_ending), media_type="text/event-stream", headers=_HEADERS)
 
     async def document(request: Request) -> Response:
         found = find_document(reports, request.path_params["path"])
@@ -85,6 +87,7 @@ def build_application(board: Board, reports: Path) -> Starlette:
             Route("/", partial(_send, "index.html")),
             Route("/page.css", partial(_send, "page.css")),
             Route("/page.js", partial(_send, "page.js")),
+            Route("/favicon.ico", _send_nothing),
             Route("/state.json", state),
             Route("/events", events),
             Route("/reports/{path:path}", document),
@@ -97,10 +100,14 @@ async def _send(name: str, _: Request) -> Response:
     return FileResponse(PAGE / name, headers=_HEADERS)
 
 
-async def _stream(reader: StateReader) -> AsyncIterator[str]:
+async def _send_nothing(_: Request) -> Response:
+    return Response(status_code=204)
+
+
+async def _stream(reader: StateReader, is_ending: Callable[[], bool]) -> AsyncIterator[str]:
     """Yield the state as server-sent events, when it is another one than before."""
     before = ""
-    while True:
+    while not is_ending():
         now = json.dumps(await run_in_threadpool(reader.read))
         if now != before:
             yield f"data: {now}\n\n"

@@ -33,15 +33,17 @@ def run(args: argparse.Namespace) -> int:
         Journal.open(url, clock=SystemClock(), redact=knowing(os.environ).value, create=False) as journal,
         _listen(args.port) as listener,
     ):
-        application = build_application(Board(journal), args.reports)
-        port = listener.getsockname()[1]
-        print(f"the page is http://{HOST}:{port}/ until Ctrl-C; it reads the journal, and changes nothing", flush=True)
+        server: uvicorn.Server
+        application = build_application(Board(journal), args.reports, lambda: server.should_exit)
         config = uvicorn.Config(
             application, log_level="error", access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S, lifespan="off"
         )
+        server = uvicorn.Server(config)
+        port = listener.getsockname()[1]
+        print(f"the page is http://{HOST}:{port}/ until Ctrl-C; it reads the journal, and changes nothing", flush=True)
         # uvicorn raises the signal again after a clean end.
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
     return 0
 
 
@@ -51,6 +53,8 @@ def _listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        # A browser that comes before the server is ready waits for it.
+        listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
         why = getattr(error, "strerror", None) or error

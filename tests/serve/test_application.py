@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def ask(reports: Path, journal: Journal) -> Ask:
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, path, **how)
 
-        return asyncio.run(answer())
+        # In a thread of its own: another test of the session may have left an event loop in this one.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: asyncio.run(answer())).result()
 
     return ask
 
@@ -80,7 +83,7 @@ def test_the_page_runs_only_what_the_server_sends(ask: Ask, path: str, kind: str
 
 def test_the_state_is_that_of_the_journal(ask: Ask) -> None:
     state = ask("/state.json").json()
-    assert (state["closed"], state["rollouts"]) == (1, [])
+    assert (state["closed"], state["rollouts"], state["has_index"]) == (1, [], True)
 
 
 @pytest.mark.parametrize("host", ["attacker.example", "192.0.2.1", "localhost.attacker.example"])
@@ -121,9 +124,9 @@ def test_no_other_file_is_served(ask: Ask, reports: Path, path: str) -> None:
 
 
 def test_a_journal_that_cannot_be_read_leaves_what_was_read_last(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+    reports: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = StateReader(Board(journal))
+    reader = StateReader(Board(journal), reports)
     before = reader.read()
 
     def fail(*_: object, **__: object) -> None:

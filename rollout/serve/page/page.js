@@ -113,14 +113,12 @@ function showRollout(rollout, wasOpen) {
   return card;
 }
 
-let closedBefore = null;
+let indexBefore = null;
 
-function loadIndex() {
-  fetch("reports/index.html", { method: "HEAD" }).then((answer) => {
-    byId("no-index").hidden = answer.ok;
-    byId("index").hidden = !answer.ok;
-    if (answer.ok) byId("index").src = "reports/index.html";
-  }).catch(() => {});
+function loadIndex(isThere) {
+  byId("no-index").hidden = isThere;
+  byId("index").hidden = !isThere;
+  if (isThere) byId("index").src = "reports/index.html";
 }
 
 function fitIndex() {
@@ -138,13 +136,15 @@ function show(state) {
   byId("trouble").textContent = state.trouble ?? "";
   const open = new Set([...document.querySelectorAll("article details[open]")].map((node) => node.parentElement.id));
   const focused = document.activeElement?.closest("article")?.id;
+  const tag = document.activeElement?.localName;
   byId("live").replaceChildren(...state.rollouts.map((rollout) => showRollout(rollout, open.has(rollout.id))));
-  if (focused) document.getElementById(focused)?.querySelector("summary, a")?.focus();
+  if (focused) document.getElementById(focused)?.querySelector(tag)?.focus();
   byId("none").hidden = state.rollouts.length > 0;
   byId("owing").hidden = !state.owed.length;
   byId("owed").replaceChildren(...state.owed.map((owed) => make("li", owed.overdue ? "alarm" : "", `${owed.rollout}: ${owed.text}`)));
-  if (state.closed !== closedBefore) loadIndex();
-  closedBefore = state.closed;
+  const index = `${state.has_index} ${state.closed}`;
+  if (index !== indexBefore) loadIndex(state.has_index);
+  indexBefore = index;
 }
 
 byId("index").addEventListener("load", fitIndex);
