@@ -51,7 +51,7 @@ def test_no_part_of_the_banner_is_markup(name: str) -> None:
     standing = replace(Verdict("KEPT", "why", "passed"), **({name: EVIL} if name in ("word", "why") else {}))
     links = [(EVIL if name == "url" else "u", "one"), ("", EVIL if name == "words" else "another")]
     commands = ("first", EVIL if name == "command" else "second")
-    banner = {"state": "kept", "sign": "✓", "standing": standing, "links": links, "chart": None}
+    banner = {"state": "kept", "sign": "✓", "standing": standing, "also": "", "links": links, "chart": None}
     first, later = ({"What": answers["What"]}, {key: answers[key] for key in ("When", "Not run")})
     assert_text(render("banner.html", commands=commands, first=first, later=later, **banner))
 

@@ -57,12 +57,19 @@ def banner(
         state=state,
         sign=sign,
         standing=standing,
+        also=", ".join(_also_failed(story, standing)),
         commands=(story.record.closed or {}).get("commands", ()),
         first=first,
         later={question: answer for question, answer in answers.items() if question not in first},
         links=links,
         chart=chart and base64.b64encode(chart).decode(),
     )
+
+
+def _also_failed(story: Story, standing: Verdict) -> list[str]:
+    """Return the clauses that failed beside the one that the verdict gives as its reason."""
+    failed = (id_ for id_, each in story.record.clauses.items() if each.outcome == "failed")
+    return [id_ for id_ in failed if not standing.why.startswith(f"{id_}:")]
 
 
 def links_of(journal: Journal, story: Story, folder: Path) -> Iterator[Link]:
