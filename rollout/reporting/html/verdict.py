@@ -18,6 +18,7 @@ from rollout.journal.record import EVIDENCE_OWED, EXCEPTIONS, Decision, RolloutR
 from rollout.monitoring.verdict import show_span
 from rollout.reporting import timeline as timeline_events
 from rollout.reporting.allure import to_csv
+from rollout.reporting.deciding_values import describe_baseline
 from rollout.reporting.documents import describe_hold, never_documented
 from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.people import describe_approvals, describe_runs
@@ -278,15 +279,8 @@ def _moments(story: Story) -> Iterator[str]:
 
 
 def _baseline(story: Story) -> str:
-    base = story.record.baseline
-    if base is None:
-        return ""
-    parts = [
-        f"{name} P95 {base[f'{key}_p95_ms']:.0f} ms ({base[f'{key}_samples']} requests)"
-        for name, key in (("users'", "users"), ("the suite's own", "synthetic"))
-        if base.get(f"{key}_p95_ms") is not None
-    ]
-    return f"{base['provider']}: {', '.join(parts)}" if parts else ""
+    measured_p95 = describe_baseline(story.record)
+    return f"{(story.record.baseline or {})['provider']}: {measured_p95}" if measured_p95 else ""
 
 
 def _listed(clauses: Sequence[str]) -> str:
