@@ -6,6 +6,7 @@ It is made from the journal, for every end of a rollout: kept, rolled back, noth
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from rollout.core.clauses import CLAUSES
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.visible import show_all
 from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.reporting.deciding_values import describe_values
 from rollout.reporting.documents import describe_hold, never_documented
 from rollout.reporting.rendering import render
 from rollout.reporting.timeline import describe_events
@@ -49,7 +51,7 @@ def write_change_record(rollout: RolloutContext, record: RolloutRecord, closed: 
     Raises:
         OSError: the files cannot be written.
     """
-    facts = rollout.redactor.value(to_json(_facts(rollout, record, closed)))
+    facts = _with_relative_paths(rollout.redactor.value(to_json(_facts(rollout, record, closed))), rollout.folder)
     rollout.folder.mkdir(parents=True, exist_ok=True)
     path = rollout.folder / "change-record.json"
     path.write_text(json.dumps(show_all(facts), indent=2, ensure_ascii=False), encoding="utf-8")
@@ -62,7 +64,7 @@ def write_change_record(rollout: RolloutContext, record: RolloutRecord, closed: 
 def _facts(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> dict[str, Any]:
     scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
     entries = entries_of(rollout)
-    backup = record.backup
+    backup, values = record.backup, describe_values(record, scenario)
     return {
         "rollout": rollout.id,
         "what": [str(change) for change in scenario.changes],
@@ -97,7 +99,7 @@ def _facts(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> dic
         "requests": asdict(counted(entries)),
         "differences": _differences(rollout, record, closed),
         "findings": record.findings,
-        "clauses": {id_: [each.outcome, each.message] for id_, each in record.clauses.items()},
+        "clauses": {id_: [each.outcome, values[id_]] for id_, each in record.clauses.items()},
         "holds": record.holds,
         "owed": record.owed,
         "writes": [[write.at, write.step, write.direction, write.to, write.result] for write in record.writes],
@@ -106,6 +108,16 @@ def _facts(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> dic
         "evidence": {} if backup is None else _digests(backup),
         "journal": _head(rollout),
     }
+
+
+def _with_relative_paths(facts: Any, folder: Path) -> Any:
+    """Return the facts with the paths below the reports' folder relative to the record: `reports/` can be moved."""
+    if isinstance(facts, str):
+        # The longer path first: the rollout's own folder is below that of all rollouts.
+        return facts.replace(f"{folder}{os.sep}", "").replace(f"{folder.parent}{os.sep}", f"..{os.sep}")
+    if isinstance(facts, Mapping):
+        return {_with_relative_paths(key, folder): _with_relative_paths(part, folder) for key, part in facts.items()}
+    return [_with_relative_paths(part, folder) for part in facts] if isinstance(facts, list) else facts
 
 
 def _head(rollout: RolloutContext) -> Any:

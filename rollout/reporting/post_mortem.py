@@ -31,6 +31,12 @@ SIGNS: Mapping[str, str] = {
 }
 """Clause -> the name of the first sample that shows its breach."""
 
+CHART = "bake.svg"
+"""The chart of the window, which is drawn beside the report."""
+
+FILL_IN = "(a person fills this in)"
+"""Stands where the journal does not hold the answer."""
+
 _BRIEF_S = 10.0
 
 
@@ -82,7 +88,35 @@ def _facts(rollout: RolloutContext, record: RolloutRecord, steps: Steps) -> dict
         "passed": [id_ for id_ in ("PRE-3.1", "PRE-3.2", "PRE-5.1", "VER-2") if record.passed(id_)],
         "late": _span(late) if late is not None and late > _BRIEF_S else "",
         "describe_hold": describe_hold,
+        "chart": CHART if any(entry.kind == Kind.SAMPLE for entry in entries) else "",
+        "fill_in": FILL_IN,
+        "factors": list(_factors(record, sign, late)),
+        "actions": [(action, FILL_IN, FILL_IN) for action in _actions(record, counted(entries).users_failed, failed)],
     }
+
+
+def _factors(record: RolloutRecord, sign: str, late_s: float | None) -> Iterator[str]:
+    """Yield what the journal shows of how it came to the rollback and how long it lasted."""
+    if record.breach is not None:
+        yield f"{CLAUSES[record.breach['clause']]}: {measured(record.breach)}"
+    yield from (f"{CLAUSES[clause]}: {finding}" for clause, finding in record.findings.items())
+    yield from (f"{exception} before the change" for exception in record.exceptions)
+    if late_s is not None:
+        yield f"from the {sign} to the decision it took {_span(late_s)}"
+    if record.holds:
+        yield "the automatic rollback was held"
+
+
+def _actions(record: RolloutRecord, users_failed: int | None, failed: Sequence[str]) -> Iterator[str]:
+    """Yield what is to be done, as far as the journal shows it; a person adds to it."""
+    if failed:
+        yield "establish the gateway's state, and put it right"
+    if record.breach is not None:
+        yield f"find the root cause of the breach of {record.breach['clause']}"
+    if users_failed:
+        yield f"inform the users behind the {users_failed} failed requests"
+    yield "state what has to be different before this change is tried again"
+    yield FILL_IN
 
 
 def _read_errors(rollout: RolloutContext) -> tuple[list[tuple[str, int, str]], str]:

@@ -67,6 +67,16 @@ class Reader:
         return self.page.locator("header.verdict")
 
     @property
+    def answers(self) -> Locator:
+        """The part of the first screen below the banner: the answers, the links and the chart."""
+        return self.page.locator("section.answers")
+
+    def answer(self, question: str) -> Locator:
+        """Return the answer to a question of the first screen."""
+        named = self.page.locator("dt", has_text=re.compile(f"^{re.escape(question)}$"))
+        return self.answers.locator("dl > div").filter(has=named).locator("dd")
+
+    @property
     def description(self) -> Locator:
         """The open row's description; it stands in a frame of its own."""
         return self.page.frame_locator("[data-testid=test-result-description-frame]").locator("body")

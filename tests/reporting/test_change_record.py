@@ -157,3 +157,52 @@ def test_text_of_others_is_neither_markup_nor_a_secret(tmp_path: Path, name: str
     assert set(columns) <= {4, 5, 6}
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_a_check_that_passed_without_a_message_says_what_decided_it(tmp_path: Path) -> None:
+    """Its value is the trigger's verdict, or what the journal and the scenario hold of it."""
+    rollout = opened(tmp_path)
+    rollout.append(Kind.BASELINE, provider="ollama", synthetic_p95_ms=75.0, synthetic_samples=20)
+    for clause in ("PRE-2.1", "PRE-2.3", "PRE-4.3", "PRE-5.2", "PRE-5.4", "MON-1", "MON-2"):
+        rollout.append(Kind.CLAUSE, run="r", clause=clause, outcome="passed", message="")
+    rollout.append(Kind.CLAUSE, run="r", clause="VER-2", outcome="passed", message="the answer names openai")
+    verdict = {"state": "holding", "decided": False, "watched_s": 8.0, "source": "status", "samples": 4, "span": ""}
+    rollout.append(
+        Kind.VERDICT, clause="MON-1", **verdict, value="connected", limit="connected", message="4 of 4", at=""
+    )
+    shares = {
+        "value": 0.01,
+        "limit": 0.05,
+        "interval": [0.0, 0.03],
+        "effective_limit": None,
+        "power": "",
+        "message": "m",
+    }
+    rollout.append(Kind.VERDICT, clause="MON-2", **{**verdict, **shares, "source": "users", "samples": 120}, at="")
+    rollout.append(Kind.PHASE, phase="monitor", passed=True, problems=[], run="r")
+    found, page = record_of(rollout, closed())
+    decided = {clause: value for clause, (_, value) in found["clauses"].items()}
+    assert decided == {
+        "PRE-2.1": "ticket T-1",
+        "PRE-2.3": "risk medium, a new contract; affects every chat user; cost 40 USD a day",
+        "PRE-4.3": "carol (carol@example.com)",
+        "PRE-5.2": "ollama:gemma3:4b",
+        "PRE-5.4": "the suite's own P95 75 ms (20 requests)",
+        "MON-1": "holding: 4 of 4",
+        "MON-2": "holding: 1.0 % (0.0-3.0 % over the window), limit 5 %; from 120 requests of users",
+        "VER-2": "the answer names openai",
+    }
+    assert "| PRE-2.1 The change is documented in a ticket | passed | ticket T-1 |" in page
+
+
+def test_the_record_names_files_relative_to_itself(tmp_path: Path) -> None:
+    """`reports/` can be moved, and the paths in the record still lead to its files."""
+    rollout = opened(tmp_path)
+    log = rollout.folder.parent / "operations.log"
+    rollout.append(
+        Kind.NOTIFIED, event="planned", channel="log", accepted=True, detail=f"written to {log}", subject="s"
+    )
+    found, page = record_of(rollout, closed())
+    assert all((rollout.folder / path).is_file() for path in found["evidence"])
+    assert found["told"][0]["detail"] == "written to ../operations.log"
+    assert str(tmp_path) not in json.dumps(found) + page

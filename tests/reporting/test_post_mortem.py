@@ -28,6 +28,8 @@ alice (approved by bob, ticket T-1) changed t from ollama:gemma3:4b to openai:gp
 The rollback is verified since 2026-11-23 12:00:14Z: the gateway reports ollama:gemma3:4b active; gemma3:4b answered \
 in 59 ms; ollama was connected 3 times in a row; the diff is empty.
 
+![The chart of the bake time: requests, limits and the moment of the decision](bake.svg)
+
 ## How long it took
 
 | from | to | took |
@@ -38,13 +40,20 @@ in 59 ms; ollama was connected 3 times in a row; the diff is empty.
 | it was decided to roll back, 2026-11-23 12:00:13Z | the rollback was verified, 2026-11-23 12:00:14Z | 1.0 s |
 | the change was announced, 2026-11-23 12:00:00Z | it was seen gone, 2026-11-23 12:00:14Z | 14 s |
 
-## Who was hit
+## Impact
 
 - Users: 13 of 147 requests failed while the change was watched.
 - The suite's own requests: 2 of 3 failed.
 - What failed before the watching began is not among these. The change was in effect: for 14 s, until it was seen gone \
 at 2026-11-23 12:00:14Z.
 - Assessed before the change: risk medium, a new contract; affects every chat user; cost 40 USD a day.
+
+## Contributing factors
+
+- MON-2 The error rate stays at or below the limit: 8.84 %, limit 5 %; from 147 of users; the window's 8 s
+- VER-3 The audit log shows the change: the gateway's audit log does not name the model
+- from the first failed request to the decision it took 8.0 s
+- (a person fills this in) what else made it possible, made it worse, or kept it from being seen earlier
 
 ## Errors, alerts and log lines
 
@@ -84,6 +93,16 @@ ollama:gemma3:4b active |
 - What is the root cause of the breach of MON-2 (The error rate stays at or below the limit)?
 - Why did VER-2 pass, and which check would have shown it before users did?
 - What has to be different before this change is tried again, and who sees to it by when?
+
+## Actions
+
+| action | owner | due |
+| --- | --- | --- |
+| find the root cause of the breach of MON-2 | (a person fills this in) | (a person fills this in) |
+| inform the users behind the 13 failed requests | (a person fills this in) | (a person fills this in) |
+| state what has to be different before this change is tried again | (a person fills this in) | \
+(a person fills this in) |
+| (a person fills this in) | (a person fills this in) | (a person fills this in) |
 """
 
 

@@ -51,8 +51,9 @@ def test_no_part_of_the_banner_is_markup(name: str) -> None:
     standing = replace(Verdict("KEPT", "why", "passed"), **({name: EVIL} if name in ("word", "why") else {}))
     links = [(EVIL if name == "url" else "u", "one"), ("", EVIL if name == "words" else "another")]
     commands = ("first", EVIL if name == "command" else "second")
-    banner = {"state": "kept", "sign": "✓", "standing": standing, "answers": answers, "links": links}
-    assert_text(render("banner.html", commands=commands, **banner))
+    banner = {"state": "kept", "sign": "✓", "standing": standing, "also": "", "links": links, "chart": None}
+    first, later = ({"What": answers["What"]}, {key: answers[key] for key in ("When", "Not run")})
+    assert_text(render("banner.html", commands=commands, first=first, later=later, **banner))
 
 
 @pytest.mark.parametrize("name", ["question", "answer", "standing"])

@@ -30,7 +30,8 @@ class JournaledRollout:
     """
 
     def __init__(self, folder: Path, **parts: Any) -> None:
-        """Open the rollout."""
+        """Open the rollout; `by` says who runs it, as `Caller.facts` does."""
+        self._by = parts.pop("by", None)
         self.rollout = rollout_in(folder / "reports", **parts)
         self.clock = self.rollout.clock
         rollout = self.rollout
@@ -70,7 +71,8 @@ class JournaledRollout:
     def begins(self, run: str, *phases: str) -> None:
         """Begin a run of these phases."""
         self.later()
-        self.rollout.append(Kind.RUN, run=run, phases=list(phases or PHASES), pid=1)
+        by = {} if self._by is None else {"by": self._by}
+        self.rollout.append(Kind.RUN, run=run, phases=list(phases or PHASES), pid=1, **by)
 
     def later(self, seconds: float = 1.0) -> None:
         """Let time pass."""
@@ -202,7 +204,7 @@ class JournaledRollout:
         return sorted(found, key=lambda row: (row["start"], row["name"]))
 
 
-def _verified(folder: Path, **parts: Any) -> JournaledRollout:
+def verified(folder: Path, **parts: Any) -> JournaledRollout:
     """Return a rollout that is applied and verified, before its window."""
     journaled = JournaledRollout(folder, **parts)
     journaled.begins("run-1")
@@ -217,7 +219,7 @@ def _verified(folder: Path, **parts: Any) -> JournaledRollout:
 
 def rolled_back(folder: Path, **parts: Any) -> JournaledRollout:
     """Return a rollout whose error rate was too high: applied, watched, rolled back."""
-    journaled = _verified(folder, **parts)
+    journaled = verified(folder, **parts)
     journaled.window()
     journaled.rollout.append(Kind.ROLLBACK, reason=f"MON-2: {BREACH}")
     journaled.writes("RBK-2.1", "back", "ollama:gemma3:4b")
@@ -236,7 +238,7 @@ def rolled_back(folder: Path, **parts: Any) -> JournaledRollout:
 
 def kept(folder: Path, **parts: Any) -> JournaledRollout:
     """Return a rollout in which everything passed."""
-    journaled = _verified(folder, **parts)
+    journaled = verified(folder, **parts)
     journaled.window(failing_from=99, breach=False)
     journaled.phase("run-1", "monitor")
     journaled.closes(Decision.KEPT, "KEPT", "every clause of the plan passed")

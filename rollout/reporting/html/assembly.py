@@ -83,9 +83,9 @@ def build(
     except (ValueError, KeyError) as error:
         raise RolloutError(f"rollout {rollout!r} was written by another version of the suite: {error}") from error
     try:
-        above = _write_beside(journal, story, folder, extra)
+        _write_beside(story, folder, extra)
         try:
-            return _write_page(story, folder, env, extra, above)
+            return _write_page(journal, story, folder, env, extra)
         finally:
             # After the page, because the index links it; also where the page could not be written.
             index.write(journal, folder.parent)
@@ -95,33 +95,36 @@ def build(
         ) from error
 
 
-def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path], above: str) -> Path:
+def _write_page(
+    journal: Journal, story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path]
+) -> Path:
     with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
-        config, results, bake = collect(story, folder, Path(work), extra)
+        config, results, bake, chart = collect(story, folder, Path(work), extra)
         # The generator is a process of its own: this process draws meanwhile.
         drawn = None if bake is None else beside.submit(draw, bake, folder / f"{CHART}.png")
         page = allure_generator.generate(config, results, env)
         if drawn is not None:
             drawn.result()
+        standing = verdict(story, _last_word(story, folder, extra))
+        answers = facts(story, standing, outcomes(story))
+        above = banner(story, standing, answers, links_of(journal, story, folder), chart)
         new = folder / f".{os.getpid()}-{REPORT}"
         new.write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
         # The replacement is atomic: a reader sees the old report or the new one, never a part.
         return new.replace(folder / REPORT)
 
 
-def _write_beside(journal: Journal, story: Story, folder: Path, extra: Mapping[str, Path]) -> str:
-    """Write ``junit.xml`` and ``summary.md``, which need no generator, and return the page's banner.
+def _write_beside(story: Story, folder: Path, extra: Mapping[str, Path]) -> None:
+    """Write ``junit.xml`` and ``summary.md``, which need no generator.
 
     Raises:
         OSError: one cannot be written.
-        JournalError: the journal cannot be read.
     """
     clauses, standing = outcomes(story), verdict(story, _last_word(story, folder, extra))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JUNIT).write_bytes(junit(story, clauses, standing))
     answers = facts(story, standing, clauses)
     (folder / SUMMARY).write_text(summary(story, clauses, standing, answers), encoding="utf-8")
-    return banner(story, standing, answers, links_of(journal, story, folder))
 
 
 class Built(NamedTuple):
@@ -172,11 +175,12 @@ def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str])
 
 
 class Collected(NamedTuple):
-    """What Allure generates the report from: its configuration and results, and the window that the chart shows."""
+    """What Allure generates the report from: its configuration and results, the window, and its chart as SVG."""
 
     config: Path
     results: Path
     bake: Bake | None
+    chart: bytes | None
 
 
 def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -> Collected:
@@ -204,16 +208,16 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
         (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(show_all(row)), encoding="utf-8")
     _write_environment(story, standing, results)
     config = work / "allurerc.json"
-    title = f"{standing.word}: {story.previous} → {story.change} on {story.request.target.name}"
+    title = f"{standing.title}: {story.previous} → {story.change} on {story.request.target.name}"
     config.write_text(json.dumps(_config(title)), encoding="utf-8")
-    return Collected(config, results, bake)
+    return Collected(config, results, bake, chart)
 
 
 def _put_verdict_at_the_root(row: Row, story: Story, standing: Verdict) -> None:
     row["labels"] = [each for each in row["labels"] if each["name"] in _LABELS]
     for each in row["labels"]:
         if each["name"] == "epic":
-            each["value"] = f"{standing.word} · {story.change} · {story.record.id}"
+            each["value"] = f"{standing.title} · {story.change} · {story.record.id}"
 
 
 def _copy_attachments(found: Iterable[Row], source: Path, results: Path) -> None:

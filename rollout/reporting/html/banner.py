@@ -1,7 +1,8 @@
-"""The banner above every row of a report: the verdict with its value and limit, and links to other documents."""
+"""The first screen of a report, above every row: the verdict, an auditor's answers, the chart, and links."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +22,23 @@ Link = tuple[str, str]
 """A URL, empty for a document that is not on this disk, and its words."""
 
 
-def banner(story: Story, standing: Verdict, answers: Mapping[str, str], links: Iterable[Link]) -> str:
+FIRST = (
+    *("What", "Kept?", "Decided by", "Failed", "Exceptions", "Judged", "Who", "Run by", "Ticket", "When", "Not run"),
+    *("Waived", "Not applicable", "Owed", "Evidence missing", "Not documented", "Rollback held"),
+)
+"""The questions that the first screen answers, in its order; print and a browser without a script show all."""
+
+EXCEPTED = ("excepted", "✓!")
+"""State and sign of a change that was kept with exceptions: its colour and its sign are not those of a plain one."""
+
+
+def banner(
+    story: Story,
+    standing: Verdict,
+    answers: Mapping[str, str],
+    links: Iterable[Link],
+    chart: bytes | None = None,
+) -> str:
     """Return the banner as HTML; in print and without a script it shows all answers.
 
     Args:
@@ -29,17 +46,30 @@ def banner(story: Story, standing: Verdict, answers: Mapping[str, str], links: I
         standing: its verdict.
         answers: an auditor's questions and their answers.
         links: other documents.
+        chart: the chart of the bake time as SVG; None without a window.
     """
     state = state_of(story.record)
+    state, sign = EXCEPTED if standing.exceptions else (state, STATES[state][0])
+    decided = {"Judged"} if "Decided by" in answers else set()
+    first = {question: answers[question] for question in FIRST if question in answers and question not in decided}
     return render(
         "banner.html",
         state=state,
-        sign=STATES[state][0],
+        sign=sign,
         standing=standing,
+        also=", ".join(_also_failed(story, standing)),
         commands=(story.record.closed or {}).get("commands", ()),
-        answers=answers,
+        first=first,
+        later={question: answer for question, answer in answers.items() if question not in first},
         links=links,
+        chart=chart and base64.b64encode(chart).decode(),
     )
+
+
+def _also_failed(story: Story, standing: Verdict) -> list[str]:
+    """Return the clauses that failed beside the one that the verdict gives as its reason."""
+    failed = (id_ for id_, each in story.record.clauses.items() if each.outcome == "failed")
+    return [id_ for id_ in failed if not standing.why.startswith(f"{id_}:")]
 
 
 def links_of(journal: Journal, story: Story, folder: Path) -> Iterator[Link]:

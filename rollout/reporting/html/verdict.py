@@ -12,22 +12,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.core.clauses import CLAUSES, PHASES
+from rollout.core.units import truncate
 from rollout.core.visible import show_all, show_controls
-from rollout.journal.record import EVIDENCE_OWED, Decision
+from rollout.journal.record import EVIDENCE_OWED, EXCEPTIONS, Decision, RolloutRecord
+from rollout.monitoring.verdict import show_span
 from rollout.reporting import timeline as timeline_events
 from rollout.reporting.allure import to_csv
+from rollout.reporting.deciding_values import describe_baseline
 from rollout.reporting.documents import describe_hold, never_documented
 from rollout.reporting.html.outcomes import ClauseResult
+from rollout.reporting.html.people import describe_approvals, describe_runs
 from rollout.reporting.html.rows import NOT_YET, Row, identify, millis, new_row
 from rollout.reporting.html.story import Story
 from rollout.reporting.rendering import render
 from rollout.reporting.timeline import clock
-from rollout.reporting.timings import class_of, content_of, effect_of, is_emergency, moments, written
+from rollout.reporting.timings import (
+    class_of,
+    content_of,
+    effect_of,
+    is_emergency,
+    measured,
+    moments,
+    seconds,
+    written,
+)
 from rollout.reporting.window_end import describe_ending, describe_shares, what_it_could_tell
 
 UNDECIDED = "UNDECIDED"
 IN_FLIGHT = "IN FLIGHT"
 OPEN = "OPEN"
+_LONGEST_REASON = 160
+_EXCEPTED = "WITH EXCEPTIONS"
 _BAD_END = ("NOTHING APPLIED", "REFUSED")
 _STATUSES = {Decision.KEPT: "passed", None: "skipped"}
 
@@ -40,15 +55,22 @@ class Verdict:
         word: the verdict, such as ``KEPT``.
         why: the deciding value and its limit, or what is missing.
         status: the row's status in the report.
+        exceptions: what makes a change that was kept no plain one, such as ``waived PRE-4.4``; empty otherwise.
     """
 
     word: str
     why: str
     status: str
+    exceptions: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The verdict with its qualification: ``KEPT`` or ``KEPT, WITH EXCEPTIONS``."""
+        return f"{self.word}, {_EXCEPTED}" if self.exceptions else self.word
 
     def __str__(self) -> str:
         """Read as ``KEPT: every clause of the plan passed``."""
-        return f"{self.word}: {self.why}" if self.why else self.word
+        return f"{self.title}: {self.why}" if self.why else self.title
 
 
 def verdict(story: Story, last_message: str) -> Verdict:
@@ -60,7 +82,8 @@ def verdict(story: Story, last_message: str) -> Verdict:
     """
     record = story.record
     if record.closed is not None:
-        return Verdict(record.closed["word"], record.closed["why"], _STATUSES.get(record.decision, "failed"))
+        status = _STATUSES.get(record.decision, "failed")
+        return Verdict(record.closed["word"], record.closed["why"], status, tuple(_exceptions(record)))
     if record.awaits_evidence:
         return Verdict(EVIDENCE_OWED, "; ".join(record.missing_evidence), "skipped")
     if story.is_pending:
@@ -72,6 +95,19 @@ def verdict(story: Story, last_message: str) -> Verdict:
         else written(record)
     )
     return Verdict(UNDECIDED, f"no run has come to a decision; {mend}", "broken")
+
+
+def _exceptions(record: RolloutRecord) -> Iterator[str]:
+    """Yield what makes a kept change no plain one: clauses without a pass, what is owed, evidence that is missing."""
+    if record.decision is not Decision.KEPT:
+        return
+    for outcome in EXCEPTIONS:
+        clauses = [id_ for id_, each in record.excepted.items() if each.outcome == outcome]
+        if clauses:
+            yield f"{outcome} {', '.join(clauses)}"
+    yield from (f"owed {what}" for what in record.owed)
+    yield from (f"evidence missing: {missing}" for missing in record.missing_evidence)
+    yield from (f"not documented: {missing}" for missing in never_documented(record))
 
 
 def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], chart: bytes | None) -> Row:
@@ -105,12 +141,16 @@ def facts(story: Story, standing: Verdict, clauses: Sequence[ClauseResult]) -> M
         "What": f"{story.previous} → {story.change} on {target.name} ({target.url}), policy {policy.name}",
         "Kept?": _kept(story, standing),
         "Why": standing.why,
+        "Exceptions": "; ".join(standing.exceptions),
+        "Decided by": _deciding(story),
+        "Failed": "; ".join(f"{each.clause}: {_brief(each.message)}" for each in clauses if each.outcome == "failed"),
         "Ended": describe_ending(story.record),
         "It could tell": what_it_could_tell(story.record),
         "Judged": "; ".join(f"{clause} {words}" for clause, words in describe_shares(story.record).items()),
         "When": "; ".join(_moments(story)),
-        "Who": f"author {scenario.author}, approved by {story.record.approvers}, ticket {scenario.ticket or 'none'}",
-        "Run by": story.record.run_by,
+        "Who": f"author {scenario.author}; approved by {describe_approvals(story.record)}",
+        "Run by": describe_runs(story.record),
+        "Ticket": "; ".join(_reasons(story)),
         "Class": class_of(story.record),
         "Owed": "; ".join(f"{what}, by {clock(due)}" for what, due in story.record.owed.items()),
         "Diagnosis": "; ".join((story.record.diagnosis or {"text": ""})["text"].splitlines()),
@@ -172,6 +212,27 @@ def timeline(story: Story) -> Iterator[Row]:
         }
 
 
+def _deciding(story: Story) -> str:
+    """Return the trigger that ended the window, its value, limit and samples; empty where none did."""
+    breach = story.record.breach
+    return "" if breach is None else f"{CLAUSES[breach['clause']]}: {measured(breach)}"
+
+
+def _reasons(story: Story) -> Iterator[str]:
+    """Yield why the change was asked for: the ticket, the reason of an emergency, and the impact assessment."""
+    scenario = story.request.scenario
+    yield scenario.ticket or "none"
+    if reason := story.record.opened.get("reason"):
+        yield f"reason: {reason}"
+    if impact := scenario.impact:
+        yield f"risk {impact.risk}; affects {impact.affects}; cost {impact.cost}"
+
+
+def _brief(message: str) -> str:
+    """Return the first line of a message, cut: the clause's own row has all of it."""
+    return truncate(message.partition("\n")[0], _LONGEST_REASON)
+
+
 def _kept(story: Story, standing: Verdict) -> str:
     record = story.record
     if record.decision is None:
@@ -210,20 +271,16 @@ def _moments(story: Story) -> Iterator[str]:
             # The day is shown once per line.
             yield f"{name} {clock(moment).removeprefix(day)}"
             day = f"{moment[:10]} "
+    took_s = seconds(at.opened, at.closed)
+    if took_s is not None:
+        yield f"took {show_span(took_s)}"
     if effect := str(effect_of(story.record)):
         yield f"in effect {effect}"
 
 
 def _baseline(story: Story) -> str:
-    base = story.record.baseline
-    if base is None:
-        return ""
-    parts = [
-        f"{name} P95 {base[f'{key}_p95_ms']:.0f} ms ({base[f'{key}_samples']} requests)"
-        for name, key in (("users'", "users"), ("the suite's own", "synthetic"))
-        if base.get(f"{key}_p95_ms") is not None
-    ]
-    return f"{base['provider']}: {', '.join(parts)}" if parts else ""
+    measured_p95 = describe_baseline(story.record)
+    return f"{(story.record.baseline or {})['provider']}: {measured_p95}" if measured_p95 else ""
 
 
 def _listed(clauses: Sequence[str]) -> str:

@@ -281,7 +281,9 @@ def test_the_closure_answers_what_kept_why_when_and_what_was_not_run(rolled_back
         "no: rolled back and verified: the gateway reports ollama:gemma3:4b active",
         "error rate 5.9 %",
         "opened 2026-11-23 12:00:00Z; applied 12:00:0",
-        "author alice, approved by bob, ticket T-1",
+        "author alice; approved by bob (named in approved_by, not signed)",
+        "MON-2 The error rate stays at or below the limit: 5.882 %, limit 5 %; from 119 of users",
+        "T-1",
         "monitor: MON-1, MON-3, MON-4, MON-5, MON-6, MON-7",
     ):
         assert words in text.replace("&#x27;", "'"), words
