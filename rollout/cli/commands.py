@@ -186,6 +186,19 @@ COMMANDS = (
         (*JOURNAL, audit.add_arguments),
     ),
     Command(
+        "audit-sample",
+        "rollout.cli.audit_sample",
+        "choose rollouts for an audit by a seed, and pack their evidence into one archive",
+        (
+            *JOURNAL,
+            option("--seed", required=True, help="any text; the same one chooses the same rollouts again"),
+            option("-n", dest="size", metavar="N", type=int, required=True, help="how many rollouts"),
+            option("--target", metavar="NAME", help="of this target only"),
+            option("--since", metavar="MOMENT", help="opened then or later: 2026-11-24, or 36h for so long ago"),
+            option("--out", metavar="DIR", type=Path, required=True, help="where audit-sample-SEED.tar.gz goes"),
+        ),
+    ),
+    Command(
         "prune",
         "rollout.cli.prune",
         "archive the folders of old rollouts, and remove them; the journal stays",

@@ -7,18 +7,17 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from rollout.approvals.obligations import open_of
 from rollout.cli.journal_options import open_journal
 from rollout.cli.options import OPEN
+from rollout.cli.since import read_since
 from rollout.core.clock import SystemClock
-from rollout.core.errors import ExitCode, RolloutError
+from rollout.core.errors import ExitCode
 from rollout.core.text import one_line
-from rollout.core.units import duration
 from rollout.core.visible import beneath, on_one_line
 from rollout.engine import drift
 from rollout.engine.recovery import Case, in_flight
@@ -64,19 +63,6 @@ class StatusQuery:
         )
 
 
-def _moment(words: str, now: datetime) -> datetime:
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(words)
-        # Without a zone it is UTC, as everything in the journal.
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    try:
-        return now - timedelta(seconds=duration(words))
-    except (ValueError, OverflowError):
-        raise RolloutError(
-            f"--since: {words!r} is neither a moment nor a duration; write one such as 2026-11-24 or 36h"
-        ) from None
-
-
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the rollouts as a table, for a terminal of any width; `owed` of a row lists its open obligations."""
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
@@ -105,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     with open_journal(args) as journal:
         cases = {case.record.id: case for case in in_flight(journal)}
         now = journal.now()
-        since = None if args.since is None else _moment(args.since, now)
+        since = None if args.since is None else read_since(args.since, now)
         asked = StatusQuery(args.target, since, args.decision, args.author)
         everything = args.all or bool(asked)
         found = [

@@ -119,6 +119,15 @@ def identify(env: Variables) -> Caller:
     return Caller(_name(login() or "") or UNKNOWN)
 
 
+def job_number(env: Variables) -> int | None:
+    """Return the number of this process's job in its pipeline; None outside of a job, or where none is given."""
+    for service in _SERVICES:
+        if all(env.get(sign) for sign in service.signs):
+            given = env.get(service.number, "").strip()
+            return int(given) if _NUMBER.fullmatch(given) else None
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Service:
     """A CI service and its variables.
@@ -128,6 +137,7 @@ class _Service:
         signs: the variables that are all set in its jobs, and nowhere else.
         accounts: pairs of variables with the account's name and address of mail; the first pair that is set counts.
         commit: the variable with the commit's id.
+        number: the variable with the job's number, which rises from one job of a pipeline to the next.
         job: returns the job's address.
     """
 
@@ -135,6 +145,7 @@ class _Service:
     signs: tuple[str, ...]
     accounts: tuple[tuple[str, str], ...]
     commit: str
+    number: str
     job: Callable[[Variables], str]
 
     def account(self, env: Variables) -> tuple[str, str]:
@@ -204,9 +215,17 @@ _SERVICES = (
         ("GITHUB_ACTIONS",),
         (("GITHUB_TRIGGERING_ACTOR", ""), ("GITHUB_ACTOR", "")),
         "GITHUB_SHA",
+        "GITHUB_RUN_NUMBER",
         _github_job,
     ),
-    _Service("GitLab CI", ("GITLAB_CI",), (("GITLAB_USER_LOGIN", "GITLAB_USER_EMAIL"),), "CI_COMMIT_SHA", _gitlab_job),
+    _Service(
+        "GitLab CI",
+        ("GITLAB_CI",),
+        (("GITLAB_USER_LOGIN", "GITLAB_USER_EMAIL"),),
+        "CI_COMMIT_SHA",
+        "CI_PIPELINE_IID",
+        _gitlab_job,
+    ),
     _Service(
         "Buildkite",
         ("BUILDKITE",),
@@ -215,6 +234,7 @@ _SERVICES = (
             ("BUILDKITE_BUILD_CREATOR", "BUILDKITE_BUILD_CREATOR_EMAIL"),
         ),
         "BUILDKITE_COMMIT",
+        "BUILDKITE_BUILD_NUMBER",
         _buildkite_job,
     ),
     _Service(
@@ -222,10 +242,16 @@ _SERVICES = (
         ("TF_BUILD",),
         (("BUILD_REQUESTEDFOR", "BUILD_REQUESTEDFOREMAIL"),),
         "BUILD_SOURCEVERSION",
+        "BUILD_BUILDID",
         _azure_job,
     ),
     # JENKINS_URL alone is set in the shells of people who use its command line.
     _Service(
-        "Jenkins", ("JENKINS_URL", "BUILD_URL"), (("BUILD_USER_ID", "BUILD_USER_EMAIL"),), "GIT_COMMIT", _jenkins_job
+        "Jenkins",
+        ("JENKINS_URL", "BUILD_URL"),
+        (("BUILD_USER_ID", "BUILD_USER_EMAIL"),),
+        "GIT_COMMIT",
+        "BUILD_NUMBER",
+        _jenkins_job,
     ),
 )

@@ -35,6 +35,7 @@ class RunEvidence:
         *,
         folder: Path,
         run: str,
+        target: str,
         redactor: Redactor,
         exchanges: list[Exchange],
         labels: Callable[[Clause | None], Iterable[tuple[str, str]]],
@@ -47,6 +48,7 @@ class RunEvidence:
         Args:
             folder: where the run's documents go.
             run: this process's part of it.
+            target: the target's name, by which the histories of results are told apart.
             redactor: removes secrets.
             exchanges: those with the gateway since they were last attached; this empties the list.
             labels: returns those of a check's row, as (type, value).
@@ -60,7 +62,7 @@ class RunEvidence:
         self.redactor = redactor
         self.show = allure.Show(redactor)
         self._exchanges = exchanges
-        self._guard = allure.guard(redactor)
+        self._guard = allure.guard(redactor, target)
 
     def title(self, clause: Clause | None) -> str:
         """Return the title of a check's row in the report."""
@@ -94,6 +96,7 @@ def rollout_evidence(
     return RunEvidence(
         folder=rollout.folder,
         run=rollout.run,
+        target=rollout.target.name,
         redactor=rollout.redactor,
         exchanges=exchanges,
         labels=partial(allure.labels, rollout),

@@ -74,7 +74,7 @@ class ReleaseRun(ReadOnlyRun):
         super().__init__(
             [clause for clause in clauses if clause.id not in spared],
             {clause.id: spared[clause.id] for clause in clauses if clause.id in spared},
-            evidence=_evidence(target, policy, folder=folder, redactor=redactor, exchanges=exchanges),
+            evidence=_evidence(target, policy, env, folder=folder, redactor=redactor, exchanges=exchanges),
             terminal=TerminalReporter(redactor.text),
             stop=stop,
             env=env,
@@ -144,18 +144,28 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> ReleaseR
 
 
 def _evidence(
-    target: Target, policy: Policy, *, folder: Path, redactor: Redactor, exchanges: list[Exchange]
+    target: Target,
+    policy: Policy,
+    env: Mapping[str, str],
+    *,
+    folder: Path,
+    redactor: Redactor,
+    exchanges: list[Exchange],
 ) -> RunEvidence:
     """Return the evidence of a release run, which is called as its folder is."""
     facts = {"target": target.name, "gateway": str(target.url), "policy": policy.name}
     return RunEvidence(
         folder=folder,
         run=folder.name,
+        target=target.name,
         redactor=redactor,
         exchanges=exchanges,
         labels=partial(allure.row_labels, f"{folder.name} · {target.name}", target.user),
         write_environment=lambda results: allure.write_facts(
-            results, facts, folder.name, f"Release {target.name}", redactor
+            results,
+            facts,
+            allure.executor_of(env, folder.name, f"Release {target.name}", SystemClock().now()),
+            redactor,
         ),
         junit="junit.xml",
     )

@@ -6,29 +6,36 @@ Titles, labels and links are set at collection, because Allure overwrites what a
 from __future__ import annotations
 
 import csv
+import hashlib
 import inspect
 import io
 import json
 import platform
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import allure
 import allure_commons
-from allure_commons.model2 import Status
+from allure_commons.model2 import Parameter, Status
 
 from rollout.context import RolloutContext
+from rollout.core.caller import identify, job_number
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import Clause
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import Scenario
 from rollout.core.visible import on_one_line, show_all, show_controls
+from rollout.reporting.categories import raw_categories
 
 NOT_RUN = "NOT RUN: "
 """The beginning of the message of a check that was planned and that the run never reached."""
+
+TARGET = "target"
+"""The parameter of a result that names its target."""
 
 PHASE_TITLES = {
     "precheck": "1 Precheck",
@@ -177,9 +184,10 @@ class Guard:
     A file that the disk does not take is missing evidence and no statement about the gateway: no check fails for it.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
-        """Create it with the redactor of the rollout."""
+    def __init__(self, redactor: Redactor, target: str) -> None:
+        """Create it with the redactor of the rollout, and the name of its target."""
         self._redactor = redactor
+        self._target = target
         self._why = ""
 
     @property
@@ -192,6 +200,7 @@ class Guard:
     def report_result(self, result: Any) -> None:
         """Redact a check's result; a check that was planned and never reached is broken, not skipped."""
         result.description = inspect.cleandoc(result.description or "")
+        self._tell_targets_apart(result)
         self._redact(result)
         details = result.statusDetails
         if details is None:
@@ -231,6 +240,11 @@ class Guard:
             self._why = self._why or str(error)
             outcome.force_result([])
 
+    def _tell_targets_apart(self, result: Any) -> None:
+        """Make the target a parameter of the result: by it, tools keep one check's histories on two targets apart."""
+        result.parameters.append(Parameter(name=TARGET, value=self._target))
+        result.historyId = hashlib.sha256(f"{result.historyId}\n{self._target}".encode()).hexdigest()
+
     def _redact(self, part: Any) -> Any:
         if isinstance(part, str):
             return show_controls(self._redactor.text(part))
@@ -256,9 +270,9 @@ def _has_content(row: Any) -> bool:
     return bool(row.steps or row.attachments or row.statusDetails or row.status not in (None, Status.PASSED))
 
 
-def guard(redactor: Redactor) -> Guard:
+def guard(redactor: Redactor, target: str) -> Guard:
     """Register the guard before Allure's writer: hooks that are registered last are called first."""
-    watcher = Guard(redactor)
+    watcher = Guard(redactor, target)
     allure_commons.plugin_manager.register(watcher)
     return watcher
 
@@ -286,16 +300,37 @@ def write_environment(folder: Path, rollout: RolloutContext) -> None:
         "python": platform.python_version(),
         "host": platform.node(),
     }
-    write_facts(folder, facts, rollout.run, f"Rollout {rollout.id}", rollout.redactor)
+    executor = executor_of(rollout.env, rollout.run, f"Rollout {rollout.id}", rollout.clock.now())
+    write_facts(folder, facts, executor, rollout.redactor)
 
 
-def write_facts(folder: Path, facts: Mapping[str, str], run: str, title: str, redactor: Redactor) -> None:
-    """Write the facts as Allure's environment, and the executor of run `run`; `title` names the report."""
+def executor_of(env: Mapping[str, str], run: str, title: str, now: datetime) -> dict[str, Any]:
+    """Return what Allure shows as the executor of a run, and sorts its trend by.
+
+    Args:
+        env: the variables, in which a CI service describes its job.
+        run: the run's name.
+        title: the report's name.
+        now: the time: outside of a job its seconds are the order.
+    """
+    by, number = identify(env), job_number(env)
+    facts: dict[str, Any] = {
+        "name": by.service or "rollout",
+        "type": by.service.partition(" ")[0].casefold() or "rollout",
+        "buildName": run if number is None else f"#{number} {run}",
+        "buildOrder": round(now.timestamp()) if number is None else number,
+        "reportName": title,
+    }
+    return {**facts, "url": by.job, "buildUrl": by.job} if by.job else facts
+
+
+def write_facts(folder: Path, facts: Mapping[str, str], executor: Mapping[str, Any], redactor: Redactor) -> None:
+    """Write environment, executor and categories, as every tool that reads Allure's raw results finds them."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{key}={on_one_line(redactor.text(str(value)))}\n" for key, value in facts.items())
     (folder / "environment.properties").write_text(lines, encoding="utf-8")
-    executor = {"name": "rollout", "type": "rollout", "buildName": run, "reportName": title}
-    (folder / "executor.json").write_text(json.dumps(executor), encoding="utf-8")
+    (folder / "executor.json").write_text(json.dumps(redactor.value(dict(executor))), encoding="utf-8")
+    (folder / "categories.json").write_text(json.dumps(raw_categories(), indent=2), encoding="utf-8")
 
 
 def redact_junit(path: Path, redactor: Redactor) -> None:

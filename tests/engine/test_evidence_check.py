@@ -86,7 +86,7 @@ def test_a_key_that_does_not_sign_is_missing_and_one_that_does_is_not(
 def test_what_allure_cannot_write_fails_no_check_and_is_named(tmp_path: Path):
     from allure_commons.logger import AllureFileLogger
 
-    guard, logger = allure.guard(Redactor()), AllureFileLogger(tmp_path / "results")
+    guard, logger = allure.guard(Redactor(), "t"), AllureFileLogger(tmp_path / "results")
     allure_commons.plugin_manager.register(logger)
     try:
         attach(body="a", file_name="name")
@@ -108,7 +108,7 @@ def test_a_defect_in_allure_is_no_full_disk():
         def report_attached_data(self, body: str, file_name: str) -> None:
             raise ValueError(f"{body} {file_name}")
 
-    guard, broken = allure.guard(Redactor()), Broken()
+    guard, broken = allure.guard(Redactor(), "t"), Broken()
     allure_commons.plugin_manager.register(broken)
     try:
         with pytest.raises(ValueError, match="a "):

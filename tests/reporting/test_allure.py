@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -14,7 +17,8 @@ from allure_commons import model2
 from allure_commons.logger import AllureFileLogger
 
 from rollout.core.redaction import Redactor
-from rollout.reporting.allure import NOT_RUN, Show, guard, redact_junit, unguard
+from rollout.reporting.allure import NOT_RUN, Show, executor_of, guard, redact_junit, unguard, write_facts
+from rollout.reporting.categories import CATEGORIES
 
 SECRET = "correct-horse-battery"
 
@@ -24,7 +28,7 @@ Write = Callable[[Any], dict[str, Any]]
 @pytest.fixture
 def write(tmp_path: Path) -> Iterator[Write]:
     """Write an Allure object as a run does: the guard is registered first, Allure's writer later."""
-    watcher = guard(Redactor([SECRET]))
+    watcher = guard(Redactor([SECRET]), "prod")
     writer = AllureFileLogger(str(tmp_path))
     allure_commons.plugin_manager.register(writer)
 
@@ -164,3 +168,60 @@ def test_a_file_that_is_no_xml_is_redacted_all_the_same(tmp_path: Path):
 def test_where_no_such_file_was_written_nothing_is(tmp_path: Path):
     redact_junit(tmp_path / "junit.xml", Redactor())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_says_its_target_and_has_a_history_of_its_own_there(write: Write) -> None:
+    written = write(result("passed", historyId="h"))
+    assert written["parameters"] == [{"name": "target", "value": "prod"}]
+    assert written["historyId"] == hashlib.sha256(b"h\nprod").hexdigest()
+
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("env", "facts"),
+    [
+        (
+            {"GITLAB_CI": "true", "CI_PIPELINE_IID": "41", "CI_JOB_URL": "https://ci.example.com/1?token=x"},
+            {
+                "name": "GitLab CI",
+                "type": "gitlab",
+                "buildName": "#41 run-1",
+                "buildOrder": 41,
+                "url": "https://ci.example.com/1",
+                "buildUrl": "https://ci.example.com/1",
+            },
+        ),
+        (
+            {"JENKINS_URL": "x", "BUILD_URL": "https://j.example.com/7/", "BUILD_NUMBER": "seven"},
+            {
+                "name": "Jenkins",
+                "type": "jenkins",
+                "buildName": "run-1",
+                "buildOrder": round(NOW.timestamp()),
+                "url": "https://j.example.com/7/",
+                "buildUrl": "https://j.example.com/7/",
+            },
+        ),
+        ({}, {"name": "rollout", "type": "rollout", "buildName": "run-1", "buildOrder": round(NOW.timestamp())}),
+    ],
+)
+def test_the_executor_is_the_pipelines_job(env: dict[str, str], facts: dict[str, Any]) -> None:
+    assert executor_of(env, "run-1", "Rollout r-1", NOW) == {**facts, "reportName": "Rollout r-1"}
+
+
+def test_raw_results_have_environment_executor_and_categories(tmp_path: Path) -> None:
+    write_facts(tmp_path, {"target": "prod", "note": SECRET}, {"name": SECRET}, Redactor([SECRET]))
+    texts = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert sorted(texts) == ["categories.json", "environment.properties", "executor.json"]
+    assert "target=prod" in texts["environment.properties"]
+    assert SECRET not in str(texts)
+    categories = json.loads(texts["categories.json"])
+    assert [each["name"] for each in categories] == [name for name, _, _ in CATEGORIES]
+    # A tool that reads them compares the whole message, of several lines.
+    message = "ROLLED BACK, verified: MON-2: bad\nand more"
+    assert [c["name"] for c in categories if re.fullmatch(c["messageRegex"], message, re.DOTALL)] == ["Rolled back"]
+    odd = "MON-2 is inconclusive, which is never a pass\nand more"
+    matched = [c["name"] for c in categories if re.fullmatch(c["messageRegex"], odd, re.DOTALL)]
+    assert matched == ["Inconclusive to the end", "Too little to judge by"]

@@ -13,6 +13,8 @@ from rollout.core.caller import Caller
 from rollout.reporting.html import index
 from rollout.reporting.html.verdict import Verdict
 from rollout.reporting.rendering import render
+from rollout.reporting.rollout_facts import RolloutFacts
+from rollout.reporting.segregation import Duties
 
 EVIL = '<script>alert("x")</script>\' onerror=alert(1) \x1b[2J \x9b2J \u202e &amp; {{ 7 * 7 }}'
 SHOWN = r"\x1b[2J \u009b2J \u202e &amp;amp; {{ 7 * 7 }}"
@@ -27,11 +29,13 @@ def assert_text(page: str) -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(index.Line) if field.name not in ("state", "opened")])
 def test_no_part_of_a_line_is_markup(name: str, tmp_path: Path) -> None:
+    duties = Duties(EVIL, (EVIL,), (EVIL,), violations=(EVIL,))
     value = {
         "who": (EVIL,),
         "owed": (EVIL,),
         "inapplicable": (EVIL,),
         "run_by": ((Caller(EVIL, EVIL, EVIL, EVIL), (EVIL,)),),
+        "facts": RolloutFacts(EVIL, target=EVIL, kinds=(EVIL,), author=EVIL, duties=duties),
     }.get(name, EVIL)
     assert_text(index.page([replace(LINE, **{name: value})], tmp_path, datetime.now(UTC)))
 

@@ -8,7 +8,7 @@ import platform
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +17,13 @@ from rollout.core.errors import RolloutError
 from rollout.core.visible import show_all
 from rollout.journal.journal import Journal
 from rollout.monitoring.samples import Baseline
-from rollout.reporting.allure import PHASE_TITLES
+from rollout.reporting.allure import PHASE_TITLES, TARGET
 from rollout.reporting.chart import draw
 from rollout.reporting.chart_data import Bake
 from rollout.reporting.html import allure_generator, index
+from rollout.reporting.html.allure_config import report_config
 from rollout.reporting.html.banner import banner, links_of
+from rollout.reporting.html.history import history_of
 from rollout.reporting.html.junit import junit
 from rollout.reporting.html.outcomes import outcomes
 from rollout.reporting.html.page import private
@@ -41,22 +43,6 @@ SUMMARY = "summary.md"
 CHART = "bake"
 RESULTS = "allure-results"
 NOWHERE_ELSE: Mapping[str, Path] = {}
-
-# The first rule that matches names the row's category; `_config` appends those that replace Allure's own.
-CATEGORIES = (
-    ("Not run", "broken", r"^(NOT RUN|INTERRUPTED)"),
-    ("Not run yet", "skipped", r"^NOT RUN YET"),
-    ("Waived: it would have failed", "skipped", r"^WAIVED"),
-    ("Owed: not fulfilled yet", "skipped", r"^OWED"),
-    ("Not applicable: the gateway lacks it", "skipped", r"^NOT APPLICABLE"),
-    ("In progress", "skipped", r"^IN PROGRESS"),
-    ("Nothing applied", "failed", r"^(NOTHING APPLIED|REFUSED)"),
-    ("Rolled back", "failed", r"^ROLLED BACK"),
-    ("Rollback failed: a person is needed", "failed", r"^ROLLBACK FAILED"),
-    ("A request to the gateway failed", "broken", r"^(GET|POST|PUT|PATCH|DELETE) /"),
-    ("Inconclusive to the end", "failed", r"inconclusive, which is never a pass"),
-    ("Too little to judge by", "failed", r"which is never a pass"),
-)
 
 
 def build(
@@ -98,8 +84,9 @@ def build(
 def _write_page(
     journal: Journal, story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path]
 ) -> Path:
+    before = history_of(journal, story.record.id)
     with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
-        config, results, bake, chart = collect(story, folder, Path(work), extra)
+        config, results, bake, chart = collect(story, folder, Path(work), extra, before)
         # The generator is a process of its own: this process draws meanwhile.
         drawn = None if bake is None else beside.submit(draw, bake, folder / f"{CHART}.png")
         page = allure_generator.generate(config, results, env)
@@ -166,7 +153,7 @@ def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str])
     try:
         with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
             config = Path(work) / "allurerc.json"
-            config.write_text(json.dumps(_config(title)), encoding="utf-8")
+            config.write_text(json.dumps(report_config(title)), encoding="utf-8")
             page = allure_generator.generate(config, results, env)
             (folder / REPORT).write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
     except (RolloutError, OSError) as error:
@@ -183,8 +170,15 @@ class Collected(NamedTuple):
     chart: bytes | None
 
 
-def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -> Collected:
+def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path], before: Sequence[Any] = ()) -> Collected:
     """Write what Allure generates the report from into `work`, and the chart as SVG beside the report.
+
+    Args:
+        story: the rollout.
+        folder: where its evidence is.
+        work: an empty folder.
+        extra: run -> its directory of results, for a run that did not write below `folder`.
+        before: the target's history, as `rollout.reporting.html.history` has it.
 
     Raises:
         OSError: something cannot be read or written.
@@ -205,11 +199,15 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
     _attach(closing, story, chart, results)
     for row in (*checked, *_earlier_closures(story, written, standing), closing):
         _put_verdict_at_the_root(row, story, standing)
+        # They are part of the identity that Allure makes, and `identify` has made the row's.
+        row["parameters"] = [{**each, "excluded": True} for each in row.get("parameters", ()) if each["name"] != TARGET]
         (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(show_all(row)), encoding="utf-8")
     _write_environment(story, standing, results)
     config = work / "allurerc.json"
     title = f"{standing.title}: {story.previous} → {story.change} on {story.request.target.name}"
-    config.write_text(json.dumps(_config(title)), encoding="utf-8")
+    history = work / "history.jsonl"
+    history.write_text("".join(f"{json.dumps(show_all(point))}\n" for point in before), encoding="utf-8")
+    config.write_text(json.dumps(report_config(title, history)), encoding="utf-8")
     return Collected(config, results, bake, chart)
 
 
@@ -258,7 +256,7 @@ def _earlier_closures(story: Story, written: Mapping[str, list[Row]], standing: 
                 if row["status"] == "skipped":
                     # The run ended in order; nothing was skipped.
                     row["status"], row["statusDetails"] = "passed", {}
-                identify(row, run.name)
+                identify(row, story.request.target.name, f"{run.name} {row['fullName']}")
                 found.append(row)
     return found
 
@@ -324,32 +322,3 @@ def _write_environment(story: Story, standing: Verdict, results: Path) -> None:
     # In a properties file a space ends the key.
     lines = "".join(f"{key.replace(' ', chr(92) + ' ')}={value}\n" for key, value in facts.items())
     (results / "environment.properties").write_text(lines, encoding="utf-8")
-
-
-def _config(title: str) -> dict[str, Any]:
-    awesome = {
-        "singleFile": True,
-        "groupBy": ["epic", "feature"],
-        "reportLanguage": "en",
-        "sections": ["timeline"],
-        "stepTreeExpansion": "expanded",
-    }
-    rules: list[dict[str, Any]] = [
-        {"name": name, "matchers": {"statuses": [status], "message": pattern}} for name, status, pattern in CATEGORIES
-    ]
-    breached = {"statuses": ["failed"], "labels": {"feature": "Monitor"}}
-    rules += [
-        {"name": "Trigger breached", "matchers": breached},
-        {
-            "name": "A check did not pass",
-            "id": "_product_errors_default_category",
-            "matchers": {"statuses": ["failed"]},
-        },
-        {"name": "Could not be decided", "id": "_test_errors_default_category", "matchers": {"statuses": ["broken"]}},
-    ]
-    return {
-        "name": title,
-        "appendHistory": False,
-        "plugins": {"awesome": {"options": awesome}},
-        "categories": {"rules": rules},
-    }

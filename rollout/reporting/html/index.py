@@ -1,18 +1,19 @@
 """``reports/index.html``: every rollout of the journal on one page, the newest first; read without a script.
 
-It is written from the journal at the end of every run and by `rollout report`, and links the files on this disk.
+It is written from the journal at the end of every run and by `rollout report`, and links the files on this disk. The
+population's files (`rollout.reporting.rollout_table`) are written beside it, from the same entries.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rollout.approvals.obligations import open_of
 from rollout.core.caller import SHORT_COMMIT, Caller
@@ -22,6 +23,8 @@ from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, RolloutRecord
 from rollout.journal.replay import REPLAYED, replay
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.rendering import render
+from rollout.reporting.rollout_facts import RolloutFacts, facts_of, numbers, targets_of
+from rollout.reporting.rollout_table import CSV, JSON, replace_file, write_table
 from rollout.reporting.timings import class_of, moments, seconds
 from rollout.reporting.window_end import describe_unfinished, unfinished, what_it_could_tell
 
@@ -35,6 +38,9 @@ DOCUMENTS = {
     "junit.xml": "JUnit",
 }
 """Document of a rollout -> its name on the page."""
+
+
+NO_FACTS = RolloutFacts("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Line:
         owed: its open obligations, with their due dates.
         inapplicable: the clauses that are not applicable on its gateway, each with the reason.
         run_by: who ran it, one for each job, with the phases.
+        facts: what it is filtered and counted by.
     """
 
     id: str
@@ -76,6 +83,7 @@ class Line:
     owed: tuple[str, ...] = ()
     inapplicable: tuple[str, ...] = ()
     run_by: tuple[tuple[Caller, tuple[str, ...]], ...] = ()
+    facts: RolloutFacts = NO_FACTS
 
 
 STATES: Mapping[str, tuple[str, str]] = {
@@ -105,29 +113,28 @@ def state_of(record: RolloutRecord) -> str:
 
 
 def write(journal: Journal, reports: Path) -> Path:
-    """Write the page over all rollouts of the journal, and return its path.
+    """Write the page over all rollouts of the journal and the population's files, and return the page's path.
 
     Raises:
         JournalError: the journal cannot be read.
-        OSError: the page cannot be written.
+        OSError: a file cannot be written.
     """
-    now = journal.now()
+    now, head = journal.now(), journal.head_text()
     found = [line(rollout, journal.entries(rollout, *REPLAYED), now) for rollout in reversed(journal.rollouts())]
-    text = page(found, reports, now)
-    reports.mkdir(parents=True, exist_ok=True)
-    new = reports / f".{os.getpid()}-{INDEX}"
-    new.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
-    return new.replace(reports / INDEX)
+    write_table([each.facts for each in found], reports, now, head)
+    return replace_file(reports / INDEX, page(found, reports, now))
 
 
 def line(rollout: str, entries: Sequence[Entry], now: datetime) -> Line:
     """Return one rollout as the page shows it at `now`; one of another version of the suite is shown as unreadable."""
     try:
-        return _line(replay(rollout, entries), entries, now)
+        found = _line(replay(rollout, entries), entries, now)
+        return replace(found, facts=facts_of(rollout, entries, now))
     except (KeyError, TypeError, ValueError) as error:
         why = f"written by another version of the suite: {error!r}"
         opened = entries[0].at if entries else ""
-        return Line(rollout, opened, "?", "?", (), "unknown", "CANNOT BE READ", why, "", "", "")
+        facts = facts_of(rollout, entries, now)
+        return Line(rollout, opened, "?", "?", (), "unknown", "CANNOT BE READ", why, "", "", "", facts=facts)
 
 
 def _open_word(record: RolloutRecord) -> str:
@@ -196,10 +203,18 @@ def page(found: Sequence[Line], reports: Path, now: datetime) -> str:
         reports: the folder that the page will lie in; documents are linked that are there.
         now: the time of the page.
     """
+    facts = [each.facts for each in found]
+    groups = targets_of(facts)
     folders = {path.parent.name for path in reports.glob("*/change-record.json")}
     return render(
         "index.html",
         found=found,
+        numbers=numbers(facts),
+        targets={name: numbers(group) for name, group in groups.items()},
+        states_at={name: Counter(each.state for each in found if each.facts.target == name) for name in groups},
+        choices=_choices(found),
+        filtered=_filtered,
+        files=(CSV, JSON),
         now=now.isoformat(),
         states=STATES,
         counted=Counter(each.state for each in found),
@@ -210,6 +225,34 @@ def page(found: Sequence[Line], reports: Path, now: datetime) -> str:
         digest=_digest,
         short_commit=SHORT_COMMIT,
     )
+
+
+def _choices(found: Sequence[Line]) -> dict[str, list[tuple[str, str]]]:
+    """Return the values of each filter, as (value, text)."""
+    states = {each.state for each in found}
+    return {
+        "target": [(name, name) for name in targets_of(each.facts for each in found)],
+        "kind": [(kind, kind) for kind in sorted({kind for each in found for kind in each.facts.kinds})],
+        "decision": [(state, meaning) for state, (_, meaning) in STATES.items() if state in states],
+        "person": [(name, name) for name in sorted({name for each in found for name in each.facts.people})],
+    }
+
+
+def _filtered(each: Line) -> dict[str, Any]:
+    """Return what the page's script filters and counts a rollout by."""
+    facts = each.facts
+    return {
+        "target": [facts.target],
+        "kind": facts.kinds,
+        "decision": [each.state],
+        "person": facts.people,
+        "opened": each.opened[:10],
+        "counted": facts.is_counted,
+        "failed": facts.has_failed,
+        "rolledBack": facts.is_counted and each.state in ("back", "undecided"),
+        "back": facts.back_after_s,
+        "lead": facts.lead_s,
+    }
 
 
 def documents_in(folder: Path) -> dict[str, str]:

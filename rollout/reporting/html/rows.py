@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -28,9 +28,12 @@ Row = dict[str, Any]
 
 NOT_YET = "NOT RUN YET: "
 INTERRUPTED = "INTERRUPTED: "
+CLOSURE = "closure"
+"""What identifies the closure's row."""
+
 UNREACHED = "it was not reached before this report was built"
 LONGEST_NAME = 160
-_STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not run": "broken"} | dict.fromkeys(
+STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not run": "broken"} | dict.fromkeys(
     EXCEPTIONS, "skipped"
 )
 
@@ -78,9 +81,14 @@ def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
     found = [row for run in story.runs for row in _of_run(story, run, results.get(run.name, ()))]
     found = _without_superseded(found) + _not_asked_for(story)
     _number_repeated(found)
-    for row in found:
-        run: Run | None = row.pop("run", None)
-        identify(row, run.name if run else "")
+    seen = Counter[str]()
+    # The latest one is what the journal's record holds, with which a later rollout compares it.
+    for row in reversed(found):
+        row.pop("run", None)
+        clause = clause_of(row)
+        what = clause.id if clause else row["fullName"]
+        identify(row, story.request.target.name, what, seen[what])
+        seen[what] += 1
         _name(row, story)
     return found
 
@@ -112,7 +120,7 @@ def new_row(story: Story, clause: Clause | None, status: str, message: str, at: 
     return {
         "uuid": str(uuid.uuid4()),
         "name": CLOSURE_ROW if clause is None else str(clause),
-        "fullName": "closure" if clause is None else clause.id,
+        "fullName": CLOSURE if clause is None else clause.id,
         "status": status,
         "statusDetails": {"message": message} if message else {},
         "labels": [{"name": name, "value": value} for name, value in labels],
@@ -123,10 +131,20 @@ def new_row(story: Story, clause: Clause | None, status: str, message: str, at: 
     }
 
 
-def identify(row: Row, run: str) -> None:
-    """Give the row an identity of its own in its run: Allure hides all but one of the rows that share an identity."""
-    identity = hashlib.sha256(f"{run}\n{row['fullName']}".encode()).hexdigest()
-    row["historyId"] = row["testCaseId"] = identity
+def identity_of(target: str, what: str, number: int = 0) -> str:
+    """Return a row's identity: the same in every rollout of a target, and in no other target's.
+
+    Args:
+        target: the target's name.
+        what: the clause's id, `CLOSURE`, or the name of what is no clause.
+        number: how many later rows of this rollout are of the same: Allure hides all but one that share an identity.
+    """
+    return hashlib.sha256(f"{target}\n{what}\n{number}".encode()).hexdigest()
+
+
+def identify(row: Row, target: str, what: str, number: int = 0) -> None:
+    """Give the row the identity of `identity_of`, by which Allure finds it in earlier rollouts."""
+    row["historyId"] = row["testCaseId"] = identity_of(target, what, number)
 
 
 def _name(row: Row, story: Story) -> None:
@@ -186,7 +204,7 @@ def _unwritten(story: Story, run: Run, clause: Clause) -> Row:
     outcome = run.outcomes.get(clause.id)
     if outcome is None:
         return new_row(story, clause, "broken", f"{NOT_RUN}{UNREACHED}")
-    row = new_row(story, clause, _STATUSES.get(outcome.outcome, "broken"), outcome.message, outcome.at)
+    row = new_row(story, clause, STATUSES.get(outcome.outcome, "broken"), outcome.message, outcome.at)
     row["description"] = "From the journal: the run did not come to write its evidence."
     return row
 

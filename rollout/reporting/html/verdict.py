@@ -22,7 +22,7 @@ from rollout.reporting.deciding_values import describe_baseline
 from rollout.reporting.documents import describe_hold, never_documented
 from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.people import describe_approvals, describe_runs
-from rollout.reporting.html.rows import NOT_YET, Row, identify, millis, new_row
+from rollout.reporting.html.rows import CLOSURE, NOT_YET, Row, identify, millis, new_row
 from rollout.reporting.html.story import Story
 from rollout.reporting.rendering import render
 from rollout.reporting.timeline import clock
@@ -130,7 +130,7 @@ def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], cha
     }
     if standing.status == "passed":
         row["name"] = f"{standing} · {story.previous} → {story.change}"
-    identify(row, "")
+    identify(row, story.request.target.name, CLOSURE)
     return row
 
 

@@ -107,7 +107,7 @@ def test_text_of_others_is_text(tmp_path: Path) -> None:
         text = read(journaled)
     assert text.count("<script>") == 1  # its own
     assert "<img" not in text
-    assert text.count("&lt;script&gt;alert") == 5
+    assert text.count("&lt;script&gt;alert") == 10
 
 
 def test_the_class_and_the_approvers_are_shown(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from rollout.core.plan import plan
 from rollout.core.scenario import ProviderChange, Scenario
 from rollout.journal.record import Decision, Kind
 from rollout.reporting.allure import NOT_RUN
-from rollout.reporting.html.assembly import CATEGORIES, build, built
+from rollout.reporting.categories import CATEGORIES
+from rollout.reporting.html.assembly import build, built
 from rollout.reporting.html.page import private
 from rollout.reporting.html.rows import INTERRUPTED, NOT_YET
 from tests.support.journaled import BREACH, JournaledRollout, kept, rolled_back
