@@ -12,7 +12,6 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from rollout.cli.main import main
 from rollout.core.capabilities import Capability
 from rollout.core.clock import SystemClock
 from rollout.core.errors import GatewayError
@@ -267,15 +266,3 @@ def test_where_nothing_tests_a_connection_the_test_says_so(on: FileService):
     assert (known.succeeded, known.connection_status) == (True, "unknown")
     assert "no call that tests a connection" in known.message
     assert not unknown.succeeded
-
-
-def test_doctor_names_the_kind_as_one_that_may_fit_and_spends_nothing(
-    on: FileService, capsys: pytest.CaptureFixture[str]
-):
-    before = len(on.folder.lines("requests.jsonl"))
-    assert main(["doctor", f"--gateway={on.url}"]) == 1
-    said = capsys.readouterr().out
-    assert "kinds that may fit\n  file: GET /v1/models lists models as OpenAI's API does (gemma3)\n" in said
-    asked = [each["path"] for each in on.folder.lines("requests.jsonl")[before:]]
-    assert "/v1/models" in asked
-    assert "/v1/chat/completions" not in asked
