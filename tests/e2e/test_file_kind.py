@@ -5,6 +5,7 @@ The judge is the service's own record of what took effect and of whom it asked, 
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -187,3 +188,20 @@ def test_an_edit_that_the_service_has_not_read_yet_is_not_overwritten(tmp_path: 
         assert at.loaded()[-1] == SECOND
         assert at.on.file.read_bytes() == edited("env").replace(b"openai", b"vllm")
         assert "LLM_PROVIDER holds 'vllm' in the configuration, which this rollout neither found nor wrote" in printed
+
+
+def test_a_file_that_an_operator_breaks_keeps_the_service_running(tmp_path: Path) -> None:
+    """The rollback would restart it, and it would not start with that file: it is left as it serves."""
+    old, new = b"  timeout: 30", b"  timeout: [30"
+    with workplace(tmp_path, "yaml", "restart") as at:
+        run = at.rollout()
+        at.await_watched(run)
+        pid, loaded = at.on.folder.pid(), at.loaded()
+        at.on.file.write_bytes(at.on.file.read_bytes().replace(old, new))
+        at.on.folder.set_faults(failing=["openai"])
+        code, printed = at.end(run)
+        assert code == 11, printed
+        assert (at.on.folder.pid(), at.on.folder.answers(), at.loaded()) == (pid, True, loaded)
+        assert at.on.file.read_bytes() == edited("yaml").replace(old, new)
+        assert re.search(r"service\.yaml:\d+: ", at.steps()["RBK-1.1"]["message"])
+        assert "an operator must correct the file, and then run the manual commands" in printed
