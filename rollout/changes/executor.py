@@ -6,15 +6,17 @@ they sent, so every write is journalled before it leaves (safety rule 2), under 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import assert_never
 
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import sha256
 from rollout.core.clock import NEVER, Clock, StopFlag
-from rollout.core.errors import RolloutError
-from rollout.core.wishes import Wish
+from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.scenario import ProviderChange
+from rollout.core.wishes import Activate, Wish
 from rollout.core.write_words import describe_write
 from rollout.core.writes import Command, FileEdit, HttpCall, Restart, Signal, Write
 from rollout.gateway.client import Gateway
@@ -69,6 +71,36 @@ def find_broken(rollout: RolloutContext, wish: Wish) -> tuple[str, ...]:
     """
     writes = describe_writes(rollout.target, wish)
     return driver_of(rollout.target).validate(_preview(writes, _secrets_of(rollout, writes)))
+
+
+def find_unstartable(rollout: RolloutContext, places: Iterable[ProviderChange]) -> tuple[str, ...]:
+    """Return why the service would not start with what its files hold now, with file and line; nothing is written.
+
+    Args:
+        rollout: its target's kind says which files an activation edits, and what they may hold.
+        places: the providers and models whose activations name the files; one that cannot be described names none.
+    """
+    edits: dict[Path, FileEdit] = {}
+    for place in places:
+        with suppress(GatewayError):
+            writes = describe_writes(rollout.target, Activate(place.provider, place.model))
+            edits |= {write.path: write for write in writes if isinstance(write, FileEdit) and write.path is not None}
+    if not edits:
+        return ()
+    # As in `carry_out`.
+    from rollout.gateway.host.codecs import read_keys  # noqa: PLC0415
+    from rollout.gateway.host.settings_file import read_settings_file  # noqa: PLC0415
+
+    contents, problems = {}, []
+    for path, edit in edits.items():
+        try:
+            content = read_settings_file(path)
+            read_keys(edit.codec, content, edit.values, file=str(path))
+        except RolloutError as problem:
+            problems.append(str(problem))
+        else:
+            contents[path] = content
+    return (*problems, *driver_of(rollout.target).validate(contents))
 
 
 def _refuse_broken(rollout: RolloutContext, contents: Mapping[Path, bytes]) -> None:

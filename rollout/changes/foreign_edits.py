@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 
+from rollout.changes import executor
 from rollout.changes.backup import Backup
+from rollout.changes.read_back import await_effect
 from rollout.context import RolloutContext
 from rollout.core.errors import ConcurrentChange, GatewayError
 from rollout.core.scenario import ProviderChange
@@ -15,6 +17,9 @@ from rollout.core.wishes import Activate
 from rollout.core.writes import FileEdit
 from rollout.gateway.client import Gateway
 from rollout.gateway.drivers.selection import describe_writes
+
+_EDIT_ENDS_WITHIN_S = 1.0
+"""How long an editor may take that writes a file in place, in seconds."""
 
 
 def refuse(rollout: RolloutContext, gateway: Gateway, backup: Backup, places: Iterable[ProviderChange]) -> None:
@@ -44,6 +49,31 @@ def refuse(rollout: RolloutContext, gateway: Gateway, backup: Backup, places: It
                 f"{key} holds {shown.get(key)!r} in the configuration, which this rollout neither found nor wrote: it "
                 "was changed outside this rollout and is not overwritten; an operator must decide"
             )
+
+
+def refuse_unstartable(rollout: RolloutContext, places: Iterable[ProviderChange]) -> None:
+    """Refuse to go on where the service would not start with what its files hold now.
+
+    What this rollout found and what it wrote were examined before they were written, so another one has edited the file
+    since. The service goes on with what it has read; a restart would end it.
+
+    Args:
+        rollout: the rollout; an edit that is under way has a moment to end.
+        places: the previous provider and model, and those that this rollout has activated.
+
+    Raises:
+        ConcurrentChange: it would not start, and that is still so a moment later.
+    """
+    known = tuple(places)
+    problem = await_effect(
+        lambda: "; ".join(executor.find_unstartable(rollout, known)), _EDIT_ENDS_WITHIN_S, clock=rollout.clock
+    )
+    if problem:
+        raise ConcurrentChange(
+            f"{problem}. It was changed outside this rollout, and the service would not start with it: nothing is "
+            "overwritten, and the service is not restarted, so that it goes on with what it has read; an operator must "
+            "correct the file, and then run the manual commands"
+        )
 
 
 def _own_values(target: Target, places: Iterable[ProviderChange]) -> dict[str, set[object]]:

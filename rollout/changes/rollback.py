@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from rollout.changes import environment, limits, restart, weights
+from rollout.changes import environment, limits, weights
 from rollout.changes.backup import Backup, recorded
 from rollout.changes.rollback_proof import (
     equals_backup,
@@ -26,13 +26,12 @@ from rollout.changes.rollback_provider import (
     assess,
     await_service,
     candidates,
-    note_edited,
+    run_restart,
     takes_restart,
 )
 from rollout.changes.rollback_run import AGAIN_AFTER_S, PROOF, TRIES, RollbackRun, Step, table
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import show_weights
-from rollout.core.clock import NEVER
 from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, RolloutError
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.gateway import manual_commands as by_hand
@@ -244,8 +243,7 @@ def _up_again(run: RollbackRun) -> str:
         with suppress(GatewayError):
             run.gateway.health()
             return "not needed: it was restarted already, and is healthy"
-    note_edited(run)
-    return restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
+    return run_restart(run)
 
 
 def _needs_restart(run: RollbackRun) -> bool:

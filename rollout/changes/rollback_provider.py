@@ -42,9 +42,10 @@ def assess(run: RollbackRun) -> str:
     """Read the active provider, and refuse to go on where it was changed outside this rollout (RBK-1.1).
 
     Raises:
-        ConcurrentChange: it was.
+        ConcurrentChange: it was, or the service would not start with what its file holds now.
         GatewayError: it cannot be read.
     """
+    foreign_edits.refuse_unstartable(run.rollout, _own_places(run))
     here = known_place(run)
     if run.backup.weights is not None:
         weights.refuse_others(run.rollout, run.backup, run.gateway.weights().shares)
@@ -142,11 +143,12 @@ def _restart_at_once(run: RollbackRun) -> None:
     """Restart the service after the activation; where it does not come back, reads say so, and it is repeated.
 
     Raises:
+        ConcurrentChange: the service would not start with what its file holds now; it was not stopped.
         LeaseLost: this process is superseded.
     """
     try:
         restart_service(run)
-    except LeaseLost:
+    except (ConcurrentChange, LeaseLost):
         raise
     except RolloutError:
         return
@@ -234,11 +236,18 @@ def restart_service(run: RollbackRun) -> str:
     """Restart the service, wait for it, and note which limits the restart has lost: the others are not this rollout's.
 
     Raises:
+        ConcurrentChange: it would not start with what its file holds now; it was not stopped.
         RolloutError: it did not come back.
     """
-    note_edited(run)
-    restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
+    run_restart(run)
     return await_service(run)
+
+
+def run_restart(run: RollbackRun) -> str:
+    """Restart the service, and return what the commands printed (RBK-3.2). Raises as `restart_service`."""
+    foreign_edits.refuse_unstartable(run.rollout, _own_places(run))
+    note_edited(run)
+    return restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
 
 
 def note_edited(run: RollbackRun) -> None:

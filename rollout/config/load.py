@@ -200,7 +200,8 @@ class _Inputs:
     def request(self, chosen: ListedTarget | None, origin: Origin) -> Request:
         """Return the request for the chosen target. Raises InvalidInput with every mistake."""
         rule = self.files.policies.get(chosen.target.environment) if chosen else None
-        if chosen and rule:
+        # What fits is judged with what the driver says; of a target whose settings are refused, it says nothing.
+        if chosen and rule and chosen.has_valid_settings:
             scenarios.refuse_misfits(self.requested, chosen, rule, self.check_sandbox)
             refuse_missing_sources(chosen.target, chosen.place, rule, self.files.targets)
             waived = [waiver.clause for waiver in self.requested.parsed.waivers or ()]

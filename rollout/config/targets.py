@@ -16,6 +16,7 @@ from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
 from rollout.config.target_kinds import read_kind
 from rollout.config.validation import fill_schema
+from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.policy import Policy
 from rollout.core.request import EMBEDDED
 from rollout.core.schemas import validators
@@ -32,11 +33,13 @@ class ListedTarget:
         target: the target.
         place: where it stands in ``targets.yaml``.
         layer: its defaults for the bake time.
+        has_valid_settings: whether the driver of its kind can be asked what its gateway has.
     """
 
     target: Target
     place: Place
     layer: Layer
+    has_valid_settings: bool = True
 
     def may_be_embedded(self) -> bool:
         """Return whether it is the embedded gateway, or may turn out to be one."""
@@ -56,8 +59,10 @@ def read_targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Li
         data = rename_former_keys(name, written, source)
         parsed = fill_schema(TargetSchema, data, source, (name,))
         _refuse_contradictions(name, parsed, data, source)
+        known = len(source.problems)
         parsed, settings = read_kind(name, parsed, source)
-        found[name] = _listed(name, parsed, source, settings)
+        is_valid = len(source.problems) == known or parsed.kind in {None, DEFAULT_KIND}
+        found[name] = replace(_listed(name, parsed, source, settings), has_valid_settings=is_valid)
         _refuse_out_of_bounds(found[name].target, parsed, source)
         _refuse_unknown_environment(found[name].target, policies, source)
     _refuse_shared_urls(found.values(), source)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rollout.changes import executor
 from rollout.changes.rollback_provider import (
     Reached,
     activate_again,
@@ -381,3 +382,13 @@ def test_a_refusal_is_known_from_an_answer_that_was_lost() -> None:
     """What the tests above go by."""
     assert issubclass(Refused, GatewayError)
     assert (refused().status, down().status) == (400, None)
+
+
+def test_a_service_that_would_not_start_is_not_stopped(undoing: Begin, monkeypatch: pytest.MonkeyPatch):
+    """Its file was broken after RBK-1.1 had examined it."""
+    lab = undoing(target=RESTARTABLE)
+    monkeypatch.setattr(executor, "find_unstartable", lambda *_: ("service.yaml:7: no YAML",))
+    for step in (assess, restart_service):
+        with pytest.raises(ConcurrentChange, match=r"service\.yaml:7: no YAML\. It was changed outside this rollout"):
+            step(lab.run())
+    assert (lab.gateway.restarts, lab.sent()) == (0, [])

@@ -19,7 +19,7 @@ import pytest
 from rollout.cli.doctor import examination
 from rollout.cli.doctor.examination import examine, read_address
 from rollout.cli.doctor.findings import Findings, ProbedCalls, describe_findings
-from rollout.cli.doctor.target_file import render_target_file, write_target_file
+from rollout.cli.doctor.target_file import describe_missing_keys, render_target, write_target_file
 from rollout.cli.main import main
 from rollout.config.load import load
 from rollout.core.clock import SystemClock
@@ -210,9 +210,13 @@ def _result(found: Findings, name: str) -> str:
     return next(call.result for call in found.calls if call.name == name)
 
 
+def _target_file(found: Findings) -> str:
+    return "\n".join([*describe_missing_keys(found), render_target(found.name, found.target)])
+
+
 def _loaded(found: Findings, folder: Path) -> Target:
     """Return the target that the written file is."""
-    write_target_file(render_target_file(found), folder / "targets.yaml")
+    write_target_file(_target_file(found), folder / "targets.yaml")
     asked: dict[str, Any] = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None}
     return load(target="gateway", directory=folder, env=os.environ, doubt=lambda _: "", **asked).target
 
@@ -361,7 +365,7 @@ def test_without_a_document_it_is_guessed_as_before_and_said(
     assert _result(found, "activate") == "it is there, and was not sent"
     assert _shown(found, 17) == "health is /healthz"
     assert found.target["paths"] == {"health": "/healthz"}
-    assert "according to" not in describe_findings(found) + render_target_file(found)
+    assert "according to" not in describe_findings(found) + _target_file(found)
 
 
 @pytest.mark.parametrize(
@@ -445,7 +449,7 @@ def test_reads_from_a_cache_are_said_and_put_into_the_target(
         liar.rule("/config/runtime", _cached(headers))
         liar.rule("/alerts", _cached({"Age": "500"}))
         found = _examined(liar.url)
-        write_target_file(render_target_file(found), file)
+        write_target_file(_target_file(found), file)
         asked = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None, "env": os.environ}
         assert load(target="gateway", directory=tmp_path, doubt=lambda _: "", **asked).target.stale_for_s == seconds
     (row,) = [each for each in found.guarantees if "read back" in each.what]

@@ -53,7 +53,9 @@ def test_a_kind_that_is_certain_is_named_with_a_target(
     assert main(["doctor", f"--gateway={gateway.url}", "--target=lab"]) == 0
     said = capsys.readouterr().out
     assert re.search(
-        r"^kind: toy, because GET /toy says it is a toy\nsent: .*GET /toy\b.*; none of them costs", said, re.MULTILINE
+        r"nothing was spent\n\nkind: toy, because GET /toy says it is a toy\nsent: .*GET /toy\b.*; none of them costs",
+        said,
+        re.MULTILINE,
     )
     assert "what cannot be found out here\n  which mode: ask its owner\n" in said
     assert "# which mode: ask its owner\n" in said
@@ -65,17 +67,21 @@ def test_a_kind_that_is_certain_is_named_with_a_target(
     assert len(paths) == len(set(paths))
 
 
-def test_a_kind_that_may_fit_is_named_after_the_examination(
+def test_a_kind_that_may_fit_is_named_as_such_with_a_target(
     site: Path, gateway: Liar, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install_driver(site, code=RECOGNISED.replace("IS_CERTAIN", "False"))
-    assert main(["doctor", f"--gateway={gateway.url}"]) == 1
+    assert main(["doctor", f"--gateway={gateway.url}", "--target=lab"]) == 1
     said = capsys.readouterr().out
-    assert "kinds that may fit\n  toy: GET /toy says it is a toy\n" in said
-    assert "NO   providers" in said
+    assert "kind: not certain; it may be toy, because GET /toy says it is a toy\n" in said
+    assert "# `kind` is not certain: GET /toy says it is a toy\n# which mode: ask its owner\nlab:\n" in said
+    assert yaml.safe_load(said[said.index("# `kind`") :])["lab"]["kind"] == "toy"
 
 
 def test_a_stranger_is_examined_as_before(site: Path, gateway: Liar, capsys: pytest.CaptureFixture[str]) -> None:
     install_driver(site)
     assert main(["doctor", f"--gateway={gateway.url}"]) == 1
-    assert "kinds that may fit" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "kind: not known, for no installed kind recognises it (GET /api/v1/providers: " in said
+    assert "NO   providers" in said
+    assert "toy" not in said

@@ -185,7 +185,7 @@ class Findings:
 
 def describe_findings(found: Findings) -> str:
     """Return the findings as text."""
-    lines = [f"{found.url}, read only", "", "calls"]
+    lines = ["calls"]
     lines += [f"  {'yes' if c.answers else 'NO ':<4} {c.name:<26} {c.path}: {c.result}" for c in found.calls]
     lines += ["", "what may cost money, none of which was sent; a rollout sends it at these clauses"]
     lines += [f"  {paid.method:<4} {paid.call}: {paid.why} ({paid.clauses})" for paid in MAY_COST]

@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.cli.doctor.target_file import render_target
 from rollout.config.policies import PRODUCTION
 from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.recognition import Recognition, Reply
@@ -70,24 +69,15 @@ def _read(transport: Transport, url: str, headers: Mapping[str, str]) -> Reply |
     return Reply(answer.status, answer.headers, answer.body)
 
 
-def describe_recognised(url: str, found: Recognised, paths: tuple[str, ...]) -> str:
-    """Return what is recognised, what was sent, and what cannot be found out, as text."""
-    lines = [f"{url}, read only", "", f"kind: {found.kind}, because {found.seen.shown_by}"]
-    lines += [f"sent: GET {', GET '.join(paths)}; none of them costs money"]
-    lines += ["", "what cannot be found out here"]
+def describe_recognised(found: Recognised, paths: tuple[str, ...]) -> str:
+    """Return what was sent to recognise a kind, and what cannot be found out, as text."""
+    lines = [f"sent: GET {', GET '.join(paths)}; none of them costs money", "", "what cannot be found out here"]
     return "\n".join([*lines, *(f"  {each}" for each in found.seen.unknown or ("nothing",)), ""])
 
 
-def describe_candidates(found: tuple[Recognised, ...]) -> str:
-    """Return which kinds may fit a gateway that none recognises for certain, as text."""
-    return "\n".join(["kinds that may fit", *(f"  {each.kind}: {each.seen.shown_by}" for each in found), ""])
-
-
-def propose_target(url: str, name: str, token_env: str | None, found: Recognised) -> str:
-    """Return a ``targets.yaml`` to start from, with what is unknown as comments above it."""
+def propose_target(url: str, token_env: str | None, found: Recognised) -> dict[str, Any]:
+    """Return the settings of a target of a recognised kind to start from, as ``targets.yaml`` has them."""
     target: dict[str, Any] = {"url": url, "environment": PRODUCTION, "kind": found.kind}
     if token_env:
         target["token_env"] = token_env
-    target |= {"settings": dict(found.seen.settings), "env_file": "none", "log_file": "none", "notify": ["log"]}
-    comments = "".join(f"# {each}\n" for each in found.seen.unknown)
-    return comments + render_target(name, target)
+    return target | {"settings": dict(found.seen.settings), "env_file": "none", "log_file": "none", "notify": ["log"]}

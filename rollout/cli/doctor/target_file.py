@@ -54,11 +54,6 @@ def model_key(seen: ProbedCalls) -> str | None:
     return next((key for key in keys if seen.config.get(key)), None)
 
 
-def render_target_file(found: Findings) -> str:
-    """Return a ``targets.yaml`` to start from."""
-    return "\n".join(describe_missing_keys(found)) + "\n" + render_target(found.name, found.target)
-
-
 def render_target(name: str, settings: Mapping[str, Any]) -> str:
     """Return a target as ``targets.yaml`` has it."""
     return yaml.safe_dump({name: dict(settings)}, sort_keys=False, allow_unicode=True)

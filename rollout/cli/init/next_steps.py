@@ -44,6 +44,7 @@ def _list_preparations(project: Project, answers: Answers, start: StartingPoint)
     scenario = first_change_of(project)
     if FILL_IN in read_existing(scenario):
         yield f"fill in what is marked {FILL_IN} in {display_path(scenario)}"
+    yield from (f"complete {display_path(project.targets_file)}: {each}" for each in start.unknown)
     if start.environment != SANDBOX:
         if start.lacks:
             yield f"add {' and '.join(f'`{key}:`' for key in start.lacks)} to {display_path(project.targets_file)}"

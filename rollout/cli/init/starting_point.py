@@ -23,6 +23,7 @@ from rollout.core.target import Target
 from rollout.sandbox.providers import PROVIDERS
 
 if TYPE_CHECKING:
+    from rollout.cli.doctor.diagnosis import Diagnosis
     from rollout.gateway.responses import Providers
 
 EMBEDDED_SETTINGS: Mapping[str, Any] = {
@@ -60,6 +61,7 @@ class StartingPoint:
         comments: the lines above it in ``targets.yaml``.
         token_env: the variable with the gateway's bearer token; None where it asks for none.
         lacks: the keys of the target that a production gateway needs and that it does not have.
+        unknown: what the target has to say besides, and no read shows, in sentences.
         is_on_demand: whether the gateway is the embedded one that is started on demand.
         listed: every provider that the gateway lists, with its models; empty where it was not read.
         active: the provider that is active now; empty where it was not read.
@@ -72,6 +74,7 @@ class StartingPoint:
     comments: tuple[str, ...] = ()
     token_env: str | None = None
     lacks: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     is_on_demand: bool = False
     listed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     active: str = ""
@@ -118,6 +121,7 @@ def find_starting_point(answers: Answers, project: Project, env: Mapping[str, st
         environment=listed.environment,
         settings={},
         comments=(),
+        unknown=(),
         token_env=listed.token_env,
         lacks=tuple(key for key in _NEEDED if getattr(listed, key) is None),
     )
@@ -145,35 +149,55 @@ def _embedded(name: str) -> StartingPoint:
 
 
 def _examined(gateway: str, answers: Answers, env: Mapping[str, str]) -> StartingPoint:
-    """Return what an examination shows, which only reads. Raises InvalidInput where the gateway does not answer."""
+    """Return what `rollout doctor` sees, which only reads. Raises InvalidInput where that is no gateway it knows."""
     # Loading the client takes longer than writing the files of a project without a gateway.
-    from rollout.cli.doctor.examination import examine, read_address  # noqa: PLC0415
-    from rollout.cli.doctor.target_file import describe_missing_keys  # noqa: PLC0415
-    from rollout.gateway import responses  # noqa: PLC0415
-    from rollout.gateway.documents import adapter_of  # noqa: PLC0415
+    from rollout.cli.doctor.diagnosis import diagnose  # noqa: PLC0415
+    from rollout.cli.doctor.examination import DENIED, read_address  # noqa: PLC0415
 
     url, token = read_address(gateway, answers.token_env, env)
-    found = examine(url, answers.target_name, answers.token_env, token)
+    seen = diagnose(url, answers.target_name, answers.token_env, token)
+    found = seen.found
+    if found is None:
+        return _of_other_kind(seen)
     call = next(call for call in found.calls if call.name == "providers")
     if not found.answers:
+        if seen.other_kind is not None and call.status not in DENIED:
+            return _of_other_kind(seen)
         raise InvalidInput([Problem("--gateway", None, "", _describe_silence(f"{found.url}{call.path}", call.result))])
-    providers: Providers = adapter_of(responses.Providers).validate_python(call.document)
-    environment = str(found.target["environment"])
-    settings = {**found.target, **(EMBEDDED_SETTINGS if environment == SANDBOX else {})}
+    return _of_default_kind(seen, call.document)
+
+
+def _of_other_kind(seen: Diagnosis) -> StartingPoint:
+    """Return what a driver recognises; which providers there are is not read."""
+    return StartingPoint(
+        str(seen.target["environment"]),
+        seen.target,
+        seen.comments,
+        unknown=() if seen.other_kind is None else seen.other_kind.seen.unknown,
+    )
+
+
+def _of_default_kind(seen: Diagnosis, listed: Mapping[str, Any]) -> StartingPoint:
+    from rollout.gateway import responses  # noqa: PLC0415 - as in `_examined`
+    from rollout.gateway.documents import adapter_of  # noqa: PLC0415
+
+    providers: Providers = adapter_of(responses.Providers).validate_python(listed)
+    environment = str(seen.target["environment"])
     return StartingPoint(
         environment,
-        settings,
-        tuple(describe_missing_keys(found)),
+        {**seen.target, **(EMBEDDED_SETTINGS if environment == SANDBOX else {})},
+        seen.comments,
         listed={each.name: each.models for each in providers.providers},
         active=providers.active_provider or "",
-        suggestion=next(_possible_changes(providers, found.target.get("reported_as", {})), None),
+        suggestion=next(_possible_changes(providers, seen.target.get("reported_as", {})), None),
     )
 
 
 def _describe_silence(call: str, why: str) -> str:
     return (
-        f"GET {call} gives no answer to work with ({why}); check the address, the network and the token "
-        "(--token-env=NAME), or leave out --gateway to start from the embedded gateway"
+        f"GET {call} gives no answer to work with ({why}), and no other installed kind of gateway is recognised; check "
+        "the address, the network and the token (--token-env=NAME), or leave out --gateway to start from the embedded "
+        "gateway; `rollout doctor --kinds` lists the kinds"
     )
 
 

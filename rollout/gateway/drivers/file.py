@@ -35,7 +35,14 @@ MODEL_IN_EFFECT = "in effect: model"
 """The key of the configuration that holds the model in effect, as the service reports it; no file has it."""
 
 _SHOWN_CHARACTERS = 60
-_HOW = "which file holds the provider, and how the service takes an edit over: ask who runs it"
+_PAGE = "docs/SERVICE-BEHIND-A-FILE.md"
+_UNKNOWN = (
+    f"`path`, `provider_key` and `model_key` are not known: which file and keys hold them, ask who runs it ({_PAGE})",
+    "`providers` is not known: the file lists those that the service can use, and whoever runs it the models of each",
+    "`apply` is not known, how the service takes an edit over: its unit or its start command says it (ExecReload=)",
+    "`health` is not known, and none was tried, for some services send every provider a paid request for it",
+    "`in_effect` or `served_by` is not known: see what a read and an answer of the service show of its provider",
+)
 _CODECS: Mapping[str, Codec] = {".env": "env", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 _LACKING = {
     Capability.STATUS: "a service behind a file does not watch its providers",
@@ -78,7 +85,7 @@ class File(PlainDriver):
         if model is None:
             return None
         seen = f"GET /v1/models lists models as OpenAI's API does ({one_line(model, _SHOWN_CHARACTERS)})"
-        return Recognition(seen, is_certain=False, unknown=(f"{_HOW} (docs/SERVICE-BEHIND-A-FILE.md)",))
+        return Recognition(seen, is_certain=False, unknown=_UNKNOWN)
 
     def capabilities(self) -> Mapping[Capability, str | None]:
         """Return what the service lacks: all but what its settings say of its answers and of how it takes an edit."""
@@ -96,8 +103,9 @@ class File(PlainDriver):
             GatewayError: the provider or model is not among the settings.
         """
         if not isinstance(wish, Activate):
-            name = type(wish).__name__
-            raise GatewayError(f"editing {self.path}", f"a service behind a file cannot be asked for {name}")
+            raise GatewayError(
+                f"editing {self.path}", f"a service behind a file takes activations alone, and no {type(wish).__name__}"
+            )
         edit = FileEdit(self.path, self.codec, self.values(self._listed(wish)))
         taken_over = self._taken_over()
         if wish.restart and not isinstance(taken_over, Restart):
