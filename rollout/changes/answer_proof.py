@@ -54,6 +54,19 @@ def ask(rollout: RolloutContext, expected: ProviderChange, clause: str) -> Answe
     return Answered(completion, seen, None)
 
 
+def ask_one(rollout: RolloutContext, expected: ProviderChange) -> Answered:
+    """Send one real request to one provider, past the one that is active, and judge who answered.
+
+    Raises:
+        GatewayError: no completion came back.
+    """
+    completion = rollout.gateway.chat_with(expected.provider, rollout.scenario.monitor.prompt)
+    seen = named(completion)
+    if completion.provider is None:
+        return Answered(completion, seen, f"{seen}, so that it is unknown whether {expected.provider} was asked")
+    return Answered(completion, seen, answered_by(completion, expected, rollout.target))
+
+
 def count_requests(gateway: Gateway, provider: str, unread: type[GatewayError]) -> int | None:
     """Return the provider's request counter; None where reading it raises `unread`."""
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from rollout.changes import provider, weights
-from rollout.changes.answer_proof import ask
+from rollout.changes import foreign_edits, provider, restart, weights
+from rollout.changes.answer_proof import Answered, ask, ask_one
 from rollout.changes.backup import Backup, is_same_provider, recorded
 from rollout.changes.read_back import await_shown, require_shown
 from rollout.context import RolloutContext
@@ -14,7 +14,7 @@ from rollout.core.canary_stages import Stage, is_staged, same_weights, show_weig
 from rollout.core.clock import NEVER
 from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, Refused, RolloutError
 from rollout.core.scenario import ProviderChange
-from rollout.gateway.drivers.selection import takes_restart
+from rollout.gateway.drivers.selection import always_restarts, asks_directly, takes_restart
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Write
 
@@ -27,15 +27,19 @@ class Tried:
 
     Attributes:
         answered: what shows the provider that answered, and how fast.
-        writes: both activations, as the journal has them.
+        writes: both activations, as the journal has them; none where the provider was asked directly.
+        is_direct: whether the gateway asked the new provider alone, without an activation.
     """
 
     answered: str
     writes: tuple[Write, ...]
+    is_direct: bool = False
 
 
 def single_request(rollout: RolloutContext) -> Tried:
     """Activate the new provider, send one request, and activate the previous one again, whatever the result (CAN-1).
+
+    A gateway that can ask the new provider directly is asked so, and no user is moved.
 
     Raises:
         RolloutError: a canary is not possible here; nothing was written.
@@ -48,6 +52,8 @@ def single_request(rollout: RolloutContext) -> Tried:
     provider.test(rollout, new)
     provider.remember_counters(rollout, new)
     provider.refuse_concurrent(rollout.gateway, previous)
+    if asks_directly(rollout.target):
+        return Tried(_judge(rollout, ask_one(rollout, new)), (), is_direct=True)
     try:
         provider.activate(rollout, rollout.gateway, new, step=SINGLE, direction="forward")
     except (JournalError, LeaseLost, Refused):
@@ -82,7 +88,7 @@ def enter(rollout: RolloutContext, stage: Stage) -> str:
         listed = "; ".join(f"{what}: {how}" for what, how in found.items())
         raise ConcurrentChange(f"the gateway was changed outside this rollout during the canary: {listed}")
     if stage.is_all:
-        provider.activate(rollout, rollout.gateway, rollout.expected_active, step=stage.clause, direction="forward")
+        _activate_for_good(rollout, stage)
     shares = weights.planned(rollout, backup, stage.share)
     if weights.share_now(rollout, rollout.gateway) != stage.share:
         weights.send(rollout, rollout.gateway, shares, step=stage.clause, direction="forward")
@@ -92,6 +98,13 @@ def enter(rollout: RolloutContext, stage: Stage) -> str:
             "read back", f"{stage} was answered with success, and {here} is active with {show_weights(now)}"
         )
     return f"{stage}: in effect, read back"
+
+
+def _activate_for_good(rollout: RolloutContext, stage: Stage) -> None:
+    new = rollout.expected_active
+    provider.activate(rollout, rollout.gateway, new, step=stage.clause, direction="forward")
+    if always_restarts(rollout.target, new):
+        restart.restart(rollout, rollout.gateway, rollout.stop, step=stage.clause, direction="forward")
 
 
 def is_in_effect(rollout: RolloutContext, stage: Stage) -> bool:
@@ -134,6 +147,9 @@ def astray(rollout: RolloutContext, backup: Backup) -> dict[str, str]:
     stage = reached(rollout)
     expected = rollout.expected_active if stage is not None and stage.is_all else backup.previous
     found = provider.moved(rollout, expected)
+    foreign_edits.refuse(
+        rollout, rollout.gateway, backup, (backup.previous, rollout.expected_active), weights.splits(rollout, backup)
+    )
     now = rollout.gateway.weights().shares
     if stage is None:
         is_as_left = same_weights(now, backup.weights or {})
@@ -148,7 +164,7 @@ def _refuse_impossible(rollout: RolloutContext, backup: Backup) -> None:
     new, previous = rollout.expected_active, backup.previous
     if is_same_provider(new, previous):
         raise RolloutError(f"{new} is active already; there is no traffic to move: remove `strategy:`")
-    for place in (new, previous):
+    for place in () if asks_directly(rollout.target) else (new, previous):
         if takes_restart(rollout.target, place):
             raise RolloutError(
                 f"an activation of {place.provider} takes effect only after a restart, which a canary's single request "
@@ -190,7 +206,10 @@ def _activate_previous(rollout: RolloutContext, new: ProviderChange, previous: P
 
 def _ask(rollout: RolloutContext, new: ProviderChange) -> str:
     require_shown(rollout, "activate", lambda: provider.elsewhere(rollout.gateway, new))
-    answered = ask(rollout, new, SINGLE)
+    return _judge(rollout, ask(rollout, new, SINGLE))
+
+
+def _judge(rollout: RolloutContext, answered: Answered) -> str:
     if answered.problem is not None:
         raise GatewayError("POST chat/completions", answered.problem)
     took_ms, bound_ms = answered.completion.elapsed_ms, rollout.target.latency_bound_ms

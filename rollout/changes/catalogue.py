@@ -230,7 +230,9 @@ def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
     if not is_staged(rollout.scenario):
         return proven
     before = backup.weights or {}
-    weights.send(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
+    weights.send(
+        rollout, rollout.gateway, before, step="APP-0.2", direction="proof", rest=weights.named(rollout, previous)
+    )
     return f"{proven}; {show_weights(before)} were set once more"
 
 

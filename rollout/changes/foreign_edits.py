@@ -13,7 +13,7 @@ from rollout.context import RolloutContext
 from rollout.core.errors import ConcurrentChange, GatewayError
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
-from rollout.core.wishes import Activate
+from rollout.core.wishes import Activate, Split, Wish
 from rollout.core.writes import FileEdit
 from rollout.gateway.client import Gateway
 from rollout.gateway.drivers.selection import describe_writes
@@ -22,8 +22,14 @@ _EDIT_ENDS_WITHIN_S = 1.0
 """How long an editor may take that writes a file in place, in seconds."""
 
 
-def refuse(rollout: RolloutContext, gateway: Gateway, backup: Backup, places: Iterable[ProviderChange]) -> None:
-    """Refuse to go on where a key that an activation edits holds what this rollout neither found nor wrote.
+def refuse(
+    rollout: RolloutContext,
+    gateway: Gateway,
+    backup: Backup,
+    places: Iterable[ProviderChange],
+    splits: Iterable[Split] = (),
+) -> None:
+    """Refuse to go on where a key that this rollout edits holds what it neither found nor wrote.
 
     Nothing is read of a gateway whose activation edits no file, and a key that the configuration does not show is not
     judged.
@@ -33,12 +39,14 @@ def refuse(rollout: RolloutContext, gateway: Gateway, backup: Backup, places: It
         gateway: its configuration is read.
         backup: has the configuration before the change.
         places: the previous provider and model, and those that this rollout has activated.
+        splits: those that this rollout may have set.
 
     Raises:
         ConcurrentChange: a key was edited outside this rollout.
         GatewayError: the configuration cannot be read.
     """
-    own = _own_values(rollout.target, places)
+    wishes: tuple[Wish, ...] = (*(Activate(place.provider, place.model) for place in places), *splits)
+    own = _own_values(rollout.target, wishes)
     if not own.keys() & backup.config.keys():
         return
     config = dict(gateway.runtime_config().config)
@@ -76,16 +84,16 @@ def refuse_unstartable(rollout: RolloutContext, places: Iterable[ProviderChange]
         )
 
 
-def _own_values(target: Target, places: Iterable[ProviderChange]) -> dict[str, set[object]]:
-    """Return key -> what the activations of these providers write to it; a key of other values than texts is left out.
+def _own_values(target: Target, wishes: Iterable[Wish]) -> dict[str, set[object]]:
+    """Return key -> what these wishes write to it, as the configuration shows it; a list or a mapping is left out.
 
     The configuration shows a list or a mapping key by key.
     """
     own: dict[str, set[object]] = defaultdict(set)
-    for place in places:
+    for wish in wishes:
         with suppress(GatewayError):  # one that is not among the target's providers any more is not written either
-            for write in describe_writes(target, Activate(place.provider, place.model)):
+            for write in describe_writes(target, wish):
                 if isinstance(write, FileEdit) and write.path is not None:
                     for key, value in write.values.items():
-                        own[key].add(value if isinstance(value, str) else None)
+                        own[key].add(str(value) if isinstance(value, (str, int, float)) else None)
     return {key: values for key, values in own.items() if None not in values}

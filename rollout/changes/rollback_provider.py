@@ -77,7 +77,8 @@ def known_place(run: RollbackRun) -> ProviderChange:
             f"{strange} is active, which is neither the previous {run.backup.previous} nor one that this rollout has "
             "activated: it was changed outside this rollout and is not overwritten; an operator must decide"
         )
-    foreign_edits.refuse(run.rollout, run.gateway, run.backup, places)
+    splits = () if run.backup.weights is None else weights.splits(run.rollout, run.backup)
+    foreign_edits.refuse(run.rollout, run.gateway, run.backup, places, splits)
     return seen[-1]
 
 

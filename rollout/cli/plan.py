@@ -28,13 +28,22 @@ from rollout.core.redaction import Redactor, is_secret_name
 from rollout.core.request import Request
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.core.target import Routing, Target
+from rollout.core.wishes import Split
 from rollout.core.writes import Read
 from rollout.engine.credentials import connect
 from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
 from rollout.engine.traffic import measure_traffic
 from rollout.engine.window_power import price_of
-from rollout.gateway.drivers.selection import always_restarts, capabilities_of, driver_of, lacking_of, takes_restart
+from rollout.gateway.drivers.selection import (
+    always_restarts,
+    asks_directly,
+    capabilities_of,
+    driver_of,
+    is_followed_by_restart,
+    lacking_of,
+    takes_restart,
+)
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.monitoring.extension import describe_plan
@@ -255,6 +264,9 @@ def _single_request(request: Request, before: Before) -> Iterator[Item]:
     if new is None:
         return
     yield _connection_test(target, new, "CAN-1")
+    if asks_directly(target):
+        yield items.read(target, Read.COMPLETION, "CAN-1", f"one request to {new} alone; no user is moved")
+        return
     yield items.activation(target, new, "CAN-1")
     yield items.read(target, Read.COMPLETION, "CAN-1", "one request")
     yield items.activation(target, before.previous, "CAN-1", "straight back")
@@ -278,6 +290,8 @@ def _stages(request: Request, before: Before) -> Iterator[Item]:
             )
         else:
             yield items.weights(target, weights_at(stage.share, *names), stage.clause, f"then {stage}")
+        if stage.clause != STABILISE and is_followed_by_restart(target, Split(weights_at(stage.share, *names))):
+            yield from items.restart(target, _deadline_s(request), stage.clause, stage.clause)
 
 
 def _activated(request: Request) -> ProviderChange | None:

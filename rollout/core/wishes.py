@@ -27,9 +27,12 @@ class Split:
 
     Attributes:
         shares: destination -> fraction 0-1; empty removes the weights.
+        rest: the destination that gets every request where `shares` is empty, which a gateway without an active
+            provider apart from its weights has to be told.
     """
 
     shares: Mapping[str, float]
+    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from rollout.core.target import Target
 from rollout.core.writes import Claim, HttpCall
 from rollout.gateway import parsing
 from rollout.gateway.calls import write_call
+from rollout.gateway.drivers.protocol import DirectReads
 from rollout.gateway.drivers.selection import capabilities_of, driver_of
 from rollout.gateway.responses import (
     Alert,
@@ -175,6 +176,12 @@ class Gateway(StateReads):
             GatewayError: no completion, or an incomplete one; with status 429 a provider is rate limiting.
         """
         return self._reads.ask(prompt, max_tokens=max_tokens, stream=False)
+
+    def chat_with(self, provider: str, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Request a completion of one provider, whichever is active. Raises as `chat`; GatewayError where none can."""
+        if not isinstance(self._reads, DirectReads):
+            raise NotOffered("completion of one provider", "it asks the active provider alone")
+        return self._reads.ask_directly(provider, prompt, max_tokens=max_tokens)
 
     def stream_chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
         """Request a completion as `chat` does, as a stream of events, and measure its `first_token_ms`.

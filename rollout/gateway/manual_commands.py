@@ -71,10 +71,14 @@ def rollback(
     by_emergency = edits_files(describe_writes(target, Activate(previous.provider, previous.model)))
     restarts = restarts and not by_emergency
     restart = [shlex.join(service.stop), shlex.join(service.start)] if service is not None and restarts else []
-    shares = carry_out(target, Split(split)) if split is not None and splits_requests(target) else ()
+    shares = _split(target, split, previous) if split is not None and splits_requests(target) else ()
     activation = carry_out(target, Activate(previous.provider, previous.model))
     again = shlex.join(("rollout", "rollback", rollout))
     return (again, *shares, *reversed(restart), *reversed(activation), read_command(target))
+
+
+def _split(target: Target, split: Mapping[str, float], previous: ProviderChange) -> tuple[str, ...]:
+    return carry_out(target, Split(split, driver_of(target).destination(previous)))
 
 
 def emergency(target: Target, origin: Origin) -> str | None:

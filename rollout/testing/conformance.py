@@ -145,7 +145,7 @@ def test_weights_are_set_read_back_and_removed(driver: Driver, client: Gateway, 
     _bring_about(client, driver, subject, Split(shares))
     assert client.weights().shares == pytest.approx(shares)
     assert subject.state().facts != before.facts
-    _bring_about(client, driver, subject, Split({}))
+    _bring_about(client, driver, subject, Split({}, rest=names[0]))
     assert subject.state().facts == before.facts
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,26 @@ from rollout.core.errors import JournalError
 from rollout.core.scenario import ProviderChange
 from rollout.journal.chain import Entry
 from rollout.journal.record import Kind
-from tests.litellm.proxy import FIRST, GROUP, MASTER_KEY, SECOND, STARTS_WITHIN_S, TOKEN_ENV, Proxy
+from tests.litellm.proxy import (
+    FIRST,
+    FIRST_SHARE,
+    GROUP,
+    MASTER_KEY,
+    SECOND,
+    SECOND_SHARE,
+    SHARED,
+    STARTS_WITHIN_S,
+    TOKEN_ENV,
+    Proxy,
+)
 from tests.support.runs import INHERITED, end_watchdogs, entries
 
-RUNS_WITHIN_S = 400
+RUNS_WITHIN_S = 500
 POLL_S = 0.5
 """How often the journal is read; reading takes time that the run needs."""
+
+USERS = 4
+"""So many users ask at a time during a canary, whose first stage gives the new provider a tenth of the requests."""
 
 SAMPLES = 5
 """So many samples of a window show that it is watched."""
@@ -54,22 +68,24 @@ POLICY = {
 
 
 class Users:
-    """Users who ask for completions all the time, one after another."""
+    """Users who ask for completions all the time, each one after another."""
 
-    def __init__(self, url: str) -> None:
-        self._url, self._ended = url, threading.Event()
+    def __init__(self, url: str, model: str, number: int) -> None:
+        self._url, self._model, self._ended = url, model, threading.Event()
         self.answers: list[int] = []
         """The status of each answer; 0 where there was none."""
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(number)]
+        for each in self._threads:
+            each.start()
 
     def stop(self) -> None:
         """Ask no more."""
         self._ended.set()
-        self._thread.join(60)
+        for each in self._threads:
+            each.join(60)
 
     def _ask(self) -> None:
-        body = {"model": GROUP, "messages": [{"role": "user", "content": "hello"}]}
+        body = {"model": self._model, "messages": [{"role": "user", "content": "hello"}]}
         headers = {"Authorization": f"Bearer {MASTER_KEY}"}
         with httpx.Client(base_url=self._url, headers=headers, timeout=30) as client:
             while not self._ended.wait(0.2):
@@ -86,7 +102,8 @@ class Lab:
         proxy: the proxy.
         folder: the operator's.
         scenario: what the next run's scenario says.
-        settings: further settings of the target.
+        settings: the settings of the target.
+        asked_for: the model that users ask for, and how many ask for it at a time.
         proves_way_back: whether the way back is proven by doing it.
     """
 
@@ -102,7 +119,8 @@ class Lab:
             "author": "alice",
             "monitor": dict(MONITOR),
         }
-        self.settings: dict[str, Any] = {"examination": "paid"}
+        self.settings = proxy.settings(examination="paid")
+        self.asked_for = (GROUP, 1)
         self.proves_way_back = False
         self._runs: list[subprocess.Popen[str]] = []
 
@@ -150,11 +168,19 @@ class Lab:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 run.wait(POLL_S)
                 raise AssertionError(self.end(run)[1])
-        assert self.proxy.alias == self.new.provider
 
     def is_closed(self) -> bool:
         """Return whether the journal says how the rollout ended."""
         return any(entry.kind == Kind.CLOSED for entry in self._entries())
+
+    def await_journal(self, run: subprocess.Popen[str], holds: Callable[[Entry], bool]) -> None:
+        """Wait until the journal has such an entry; a run that ends before is a failure."""
+        until = time.monotonic() + RUNS_WITHIN_S
+        while not any(map(holds, self._entries())):
+            assert time.monotonic() < until, "the journal has no such entry"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.wait(POLL_S)
+                raise AssertionError(self.end(run)[1])
 
     def _entries(self) -> tuple[Entry, ...]:
         # There is none yet, or it is being made.
@@ -170,7 +196,7 @@ class Lab:
     @contextmanager
     def users(self) -> Iterator[Users]:
         """Users for the duration of a block."""
-        users = Users(self.proxy.url)
+        users = Users(self.proxy.url, *self.asked_for)
         try:
             yield users
         finally:
@@ -200,7 +226,7 @@ class Lab:
             # It would restart the proxy once more; the kept change does it.
             "prove_way_back": self.proves_way_back,
             "service": {"stop": list(self.proxy.command("stop")), "start": list(self.proxy.command("start"))},
-            "settings": self.proxy.settings(**self.settings),
+            "settings": self.settings,
         }
         (self.folder / "scenarios").mkdir(exist_ok=True)
         (self.folder / "rollout.toml").write_text("", encoding="utf-8")
@@ -208,3 +234,40 @@ class Lab:
             # JSON is YAML, and every line of it is one that an error can name.
             path = self.folder / "scenarios" / f"{name}.yaml"
             path.write_text(yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False), encoding="utf-8")
+
+
+class CanaryLab(Lab):
+    """The same proxy, whose model_name `SHARED` splits its requests by weights.
+
+    Attributes:
+        counted: the requests that each deployment's upstream had seen when the lab began.
+    """
+
+    def __init__(self, proxy: Proxy, folder: Path) -> None:
+        super().__init__(proxy, folder)
+        self.old, self.new = FIRST_SHARE, SECOND_SHARE
+        if proxy.weighted == self.new.provider:
+            self.old, self.new = self.new, self.old
+        # A paid examination of the previous provider is a request too, and would count among its share.
+        self.settings = proxy.shared_settings()
+        self.asked_for = (SHARED, USERS)
+        lasting = {"10%": "15s", "25%": "10s", "50%": "8s", "100%": "8s"}
+        stages = [{"share": share, "for": lasts} for share, lasts in lasting.items()]
+        self.scenario |= {
+            "change": {"activate": self.new.provider, "model": self.new.model},
+            "strategy": {"stages": stages, "stabilise": "8s"},
+            "monitor": {key: value for key, value in MONITOR.items() if key != "window"},
+        }
+
+    @property
+    def failing(self) -> Any:
+        """The upstream of the deployment that the change leads to."""
+        return self.proxy.upstream_of(self.new.provider)
+
+    def await_stage(self, run: subprocess.Popen[str], stage: str) -> None:
+        """Wait until a stage is watched."""
+        self.await_journal(run, lambda entry: entry.kind == Kind.WINDOW and entry.body.get("stage") == stage)
+
+    def await_end_of(self, run: subprocess.Popen[str], stage: str) -> None:
+        """Wait until a stage has been judged at its end."""
+        self.await_journal(run, lambda entry: entry.kind == Kind.VERDICT and entry.body.get("stage") == stage)

@@ -21,8 +21,11 @@ from tests.support.runs import eventually
 
 MASTER_KEY = "sk-loopback-master-key-of-the-tests"
 TOKEN_ENV = "LITELLM_MASTER_KEY"
-GROUP = "chat"
+GROUP, SHARED = "chat", "shared"
+"""What users ask for: an alias; and a model_name whose two deployments share the requests by weights."""
+
 FIRST, SECOND = ProviderChange("prod-a", "openai/gpt-4o"), ProviderChange("prod-b", "openai/gpt-4o-mini")
+FIRST_SHARE, SECOND_SHARE = ProviderChange("shared-a", FIRST.model), ProviderChange("shared-b", SECOND.model)
 STARTS_WITHIN_S = 150
 """LiteLLM starts in 6 s on a quiet machine, and in a minute on one that is busy with other tests."""
 
@@ -58,7 +61,7 @@ class Proxy:
         (folder / "proxy.json").write_text(json.dumps({"command": command, "env": env}), encoding="utf-8")
 
     def configure(self, alias: str = FIRST.provider, **router: Any) -> None:
-        """Write the configuration anew; the running proxy does not read it."""
+        """Write the configuration anew, the weights as they are; the running proxy does not read it."""
         deployments = [
             {
                 "model_name": each.provider,
@@ -71,6 +74,12 @@ class Proxy:
             }
             for each in (FIRST, SECOND)
         ]
+        active = self.weighted
+        for each, shared in zip(deployments[:2], (FIRST_SHARE, SECOND_SHARE), strict=True):
+            is_active = shared.provider == active
+            about = {"id": shared.provider, "active": is_active}
+            params = {**each["litellm_params"], "weight": int(is_active)}
+            deployments.append({"model_name": SHARED, "litellm_params": params, "model_info": about})
         document = {
             "model_list": deployments,
             "router_settings": {"model_group_alias": {GROUP: alias}, "num_retries": 0, **router},
@@ -93,6 +102,22 @@ class Proxy:
         """Where the alias leads in the file."""
         router = yaml.safe_load(self.config.read_text(encoding="utf-8"))["router_settings"]
         return str(router["model_group_alias"][GROUP])
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights in the file, by deployment; those of deployments that share no requests are left out."""
+        listed = yaml.safe_load(self.config.read_text(encoding="utf-8"))["model_list"]
+        own = [each for each in listed if each["model_name"] == SHARED]
+        return {each["model_info"]["id"]: each["litellm_params"]["weight"] for each in own}
+
+    @property
+    def weighted(self) -> str:
+        """The deployment that has the most weight in the file."""
+        return max(self.weights, key=lambda name: self.weights[name]) if self.config.exists() else FIRST_SHARE.provider
+
+    def upstream_of(self, provider: str) -> Upstream:
+        """Return what is behind a provider, by either of its names."""
+        return self.upstreams[{FIRST_SHARE.provider: FIRST, SECOND_SHARE.provider: SECOND}[provider].provider]
 
     def command(self, action: str) -> tuple[str, ...]:
         """Return the command that starts or stops the proxy."""
@@ -129,9 +154,9 @@ class Proxy:
         [seen] = [name for name, each in self.upstreams.items() if each.requests > before[name]]
         return seen
 
-    def ask(self) -> httpx.Response:
-        """Ask the group for a completion, as a user does."""
-        body = {"model": GROUP, "messages": [{"role": "user", "content": "ping"}]}
+    def ask(self, model: str = GROUP) -> httpx.Response:
+        """Ask for a completion, as a user does."""
+        body = {"model": model, "messages": [{"role": "user", "content": "ping"}]}
         headers = {"Authorization": f"Bearer {MASTER_KEY}"}
         return httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
@@ -139,6 +164,11 @@ class Proxy:
         """Return the settings of a target of it."""
         providers = {each.provider: each.model for each in (FIRST, SECOND)}
         return {"config": str(self.config), "group": GROUP, "providers": providers, **more}
+
+    def shared_settings(self, **more: Any) -> dict[str, Any]:
+        """Return the settings of a target whose requests are split by weights."""
+        providers = {each.provider: each.model for each in (FIRST_SHARE, SECOND_SHARE)}
+        return {"config": str(self.config), "model_name": SHARED, "providers": providers, **more}
 
     def target(self, **more: Any) -> Target:
         """Return a target of it, with further settings."""

@@ -584,8 +584,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/changes/weights.py",
-        "    if same_weights(now, before) and not to_undo:",
-        "    if same_weights(now, before):",
+        "    if _are_alike(now, before, rest) and not to_undo:",
+        "    if _are_alike(now, before, rest):",
         "Weights that were written are undone by a write, whatever reads say.",
         WEIGHTS,
     ),

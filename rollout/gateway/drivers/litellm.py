@@ -1,23 +1,24 @@
-"""A LiteLLM proxy that is configured by its file: the alias that users ask for is led to another deployment.
+"""A LiteLLM proxy that is configured by its file: the name that users ask for is led to another deployment.
 
-The alias stands in ``router_settings.model_group_alias`` of the proxy's configuration, which the proxy reads when it is
-started. So a change is an edit of that one key and a restart.
+The name is an alias in ``router_settings.model_group_alias`` of the proxy's configuration, or one ``model_name`` whose
+deployments share the requests by weights. The proxy reads its file when it is started, so a change is an edit of those
+keys and a restart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlencode
 
 from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
 from rollout.core.recognition import Get, Recognition
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
-from rollout.core.wishes import Activate, Wish
+from rollout.core.wishes import Activate, Split, Wish
 from rollout.core.writes import FileEdit, Read, ReadCall, Restart, Write
-from rollout.gateway.drivers.litellm_settings import LiteLLMSettings
+from rollout.gateway.drivers.litellm_settings import LiteLLMSettings, examination_of
+from rollout.gateway.drivers.litellm_weights import ACTIVE_KEY, activation_edit, split_edit, weight_keys
 from rollout.gateway.drivers.plain import PlainDriver
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ _LACKING: Mapping[Capability, str] = {
     Capability.AUDIT: "LiteLLM keeps an audit log only with a licence and a database",
     Capability.COST_LIMITS: _LIMITS,
     Capability.RATE_LIMITS: _LIMITS,
-    Capability.WEIGHTS: "an alias leads to one model_name, and so does every request",
+    Capability.WEIGHTS: (
+        "an alias leads to one model_name, and so does every request; `settings: {model_name: …}` splits the requests "
+        "of one model_name by the weights of its deployments"
+    ),
     Capability.LIVE_SWITCH: "LiteLLM reads its file when it is started, so an activation takes effect with a restart",
     Capability.DELETE_LIMIT: _LIMITS,
 }
@@ -70,24 +74,41 @@ class LiteLLM(PlainDriver):
         """Return what this proxy lacks: most of it with or without counters."""
         uncounted = dict.fromkeys(_COUNTED, _UNCOUNTED) if self._settings.counters == "none" else {}
         lacking = {**_LACKING, **uncounted}
+        if self._settings.model_name is not None:
+            del lacking[Capability.WEIGHTS]
         return {each: lacking.get(each) for each in Capability}
 
+    def asks_directly(self) -> bool:
+        """Return whether one deployment can be asked by its id, which a target with weights has."""
+        return self._settings.model_name is not None
+
     def writes(self, wish: Wish) -> tuple[Write, ...]:
-        """Return the edit of the alias and the restart.
+        """Return the edit of the alias or of the weights, and the restart.
 
         Raises:
-            GatewayError: the wish is no activation, or of a provider or model that the target does not list.
+            GatewayError: the wish is none of these, or of a provider or model that the target does not list.
         """
-        if not isinstance(wish, Activate):
-            raise GatewayError(
-                str(self._settings.config), f"a LiteLLM proxy without a database cannot be asked for {wish}"
-            )
-        self._refuse_unlisted(wish)
-        return self.alias_edit(wish.provider), Restart()
+        match wish:
+            case Activate():
+                self._refuse_unlisted(wish)
+                return self.activation_edit(wish.provider), Restart()
+            case Split() if self._settings.model_name is not None:
+                return split_edit(self._settings, wish.shares, wish.rest), Restart()
+        raise GatewayError(str(self._settings.config), f"a LiteLLM proxy without a database cannot be asked for {wish}")
 
-    def alias_edit(self, provider: str) -> FileEdit:
-        """Return the edit that lets the alias lead to a ``model_name``."""
+    def activation_edit(self, provider: str) -> FileEdit:
+        """Return the edit that leads every request to a provider."""
+        if self._settings.model_name is not None:
+            return activation_edit(self._settings, provider)
         return FileEdit(self._settings.config, "yaml", {self._settings.alias_key: provider})
+
+    def destination(self, of: ProviderChange) -> str:
+        """Return the id of the deployment among the weights.
+
+        Raises:
+            GatewayError: the target names an alias, and splits no requests.
+        """
+        return super().destination(of) if self._settings.model_name is None else of.provider
 
     def read_call(self, read: Read, provider: str = "") -> ReadCall:
         """Return how a read is asked for."""
@@ -97,7 +118,7 @@ class LiteLLM(PlainDriver):
             case Read.COMPLETION:
                 return ReadCall("POST", "/v1/chat/completions")
             case Read.TEST_CONNECTION if self._settings.examination == "paid":
-                return ReadCall("GET", f"/health?{urlencode({'model': provider})}")
+                return ReadCall("GET", examination_of(self._settings, provider))
         return ReadCall("GET", "/v1/model/info")
 
     def paid_reads(self) -> Iterator[str]:
@@ -121,11 +142,7 @@ class LiteLLM(PlainDriver):
             GatewayError: the group leads nowhere in the running proxy.
         """
         if not reported:
-            raise GatewayError(
-                "GET /v1/model/info",
-                f"{self._settings.group} leads to no deployment; write {self._settings.alias_key} into "
-                f"{self._settings.config} as a model_name of model_list, not as a hidden alias, and restart the proxy",
-            )
+            raise GatewayError("GET /v1/model/info", self._why_none_is_active())
         return ProviderChange(reported, configuration.get(_MODEL_KEY, ""))
 
     def active_calls(self) -> tuple[ReadCall, ...]:
@@ -141,6 +158,8 @@ class LiteLLM(PlainDriver):
             ]
         except (KeyError, TypeError, IndexError):
             return None
+        if self._settings.model_name is not None:
+            return self._marked_in(answers[0]["data"])
         wanted = {deployment for name, deployment, _ in rows if name == self._settings.group}
         for listed in self._settings.providers:
             own = {deployment: model for name, deployment, model in rows if name == listed}
@@ -149,7 +168,9 @@ class LiteLLM(PlainDriver):
         return None
 
     def activation_keys(self) -> tuple[str, ...]:
-        """Return the alias's key, the key under which its model is reported, and that of the running proxy's alias."""
+        """Return the key of what the file leads to, the key of its model, what the proxy runs with, and the weights."""
+        if self._settings.model_name is not None:
+            return ACTIVE_KEY, _MODEL_KEY, _RUNNING_KEY, *weight_keys(self._settings)
         return self._settings.alias_key, _MODEL_KEY, _RUNNING_KEY
 
     def connect(self, sender: Sender) -> Reads:
@@ -157,7 +178,26 @@ class LiteLLM(PlainDriver):
         # Reading takes an HTTP client and the codecs, which a description does without.
         from rollout.gateway.drivers.litellm_reads import LiteLLMReads  # noqa: PLC0415
 
-        return LiteLLMReads(self._settings, sender, self.alias_edit)
+        return LiteLLMReads(self._settings, sender, self.activation_edit)
+
+    def _marked_in(self, rows: Sequence[Any]) -> ProviderChange | None:
+        marked = [
+            ProviderChange(row["model_info"]["id"], row["litellm_params"]["model"])
+            for row in rows
+            if row["model_name"] == self._settings.model_name and row["model_info"].get("active") is True
+        ]
+        return marked[0] if len(marked) == 1 else None
+
+    def _why_none_is_active(self) -> str:
+        if self._settings.model_name is not None:
+            return (
+                f"not exactly one deployment of {self._settings.model_name} is marked as active; write `model_info: "
+                f"{{active: true}}` for that one into {self._settings.config}, and restart the proxy"
+            )
+        return (
+            f"{self._settings.group} leads to no deployment; write {self._settings.alias_key} into "
+            f"{self._settings.config} as a model_name of model_list, not as a hidden alias, and restart the proxy"
+        )
 
     def _refuse_unlisted(self, wish: Activate) -> None:
         listed = self._settings.providers

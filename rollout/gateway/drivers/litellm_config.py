@@ -70,18 +70,21 @@ def flatten(document: Mapping[str, Any]) -> dict[str, str]:
     return {key: "[redacted]" if key.startswith("environment_variables.") else value for key, value in found.items()}
 
 
-def find_faults(document: Mapping[str, Any], group: str, *, judge_strategies: bool = True) -> tuple[str, ...]:
+def find_faults(document: Mapping[str, Any], group: str | None, *, judge_strategies: bool = True) -> tuple[str, ...]:
     """Return what would keep the proxy from starting with a configuration, or its alias from leading anywhere.
+
+    Of a proxy whose ``model_name`` splits the requests by weights there is no alias to judge.
 
     LiteLLM warns of most misspelt keys of ``router_settings`` and starts all the same; those are not among it.
 
     Args:
         document: the configuration.
-        group: the name that users ask for.
+        group: the alias that users ask for; None where they ask for a ``model_name``.
         judge_strategies: whether a routing strategy must be one of `STRATEGIES`; not where the proxy's own LiteLLM
             judges it.
     """
-    faults = [*_database_faults(document), *_deployment_faults(document), *_alias_faults(document, group)]
+    faults = [*_database_faults(document), *_deployment_faults(document), *_router_faults(document)]
+    faults += _alias_faults(document, group) if group is not None else ()
     if judge_strategies:
         faults += _strategy_faults(document)
     return tuple(faults)
@@ -126,12 +129,15 @@ def _deployment_faults(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"model_list[{at}].litellm_params: has no model, and the proxy would not start; give it one"
 
 
-def _alias_faults(document: Mapping[str, Any], group: str) -> Iterator[str]:
+def _router_faults(document: Mapping[str, Any]) -> Iterator[str]:
     router = document.get(ALIASES[0])
-    aliases = _mapping(_mapping(document, ALIASES[0]), ALIASES[1])
-    key = spell_key((*ALIASES, group))
     if router is not None and not isinstance(router, dict):
         yield f"{ALIASES[0]}: is no mapping, and the proxy would not start; write its keys below it"
+
+
+def _alias_faults(document: Mapping[str, Any], group: str) -> Iterator[str]:
+    aliases = _mapping(_mapping(document, ALIASES[0]), ALIASES[1])
+    key = spell_key((*ALIASES, group))
     if isinstance(aliases.get(group), dict):
         yield f"{key}: is a mapping, of which this driver would drop `hidden`; write the model_name alone"
         return

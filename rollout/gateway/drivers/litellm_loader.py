@@ -28,7 +28,8 @@ from litellm import Router
 with open(sys.argv[1], encoding="utf-8") as file:
     document = yaml.safe_load(file)
 settings = document.setdefault("router_settings", None) or {}
-settings.setdefault("model_group_alias", {})[sys.argv[2]] = sys.argv[3]
+if sys.argv[2]:
+    settings.setdefault("model_group_alias", {})[sys.argv[2]] = sys.argv[3]
 known = set(Router.get_valid_args())
 try:
     Router(model_list=document.get("model_list"), **{key: settings[key] for key in settings if key in known})
@@ -50,7 +51,7 @@ def load_with(settings: LiteLLMSettings, data: bytes, provider: str) -> str:
         provider: where the alias would lead.
     """
     redactor = Redactor(_secrets(Document.of("yaml", data, str(settings.config)).plain))
-    arguments = (str(settings.python), "-c", _PROGRAM, str(settings.config), settings.group, provider)
+    arguments = (str(settings.python), "-c", _PROGRAM, str(settings.config), settings.group or "", provider)
     command = Command(arguments, TIMEOUT_S)
     try:
         run_command(command, clock=SystemClock(), redact=redactor.text, setting="the target's settings.python")

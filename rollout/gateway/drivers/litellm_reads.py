@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
-from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
 
@@ -23,9 +22,17 @@ from rollout.gateway.drivers.litellm_config import (
     flatten,
     join_models,
 )
+from rollout.gateway.drivers.litellm_in_effect import Deployments, InEffect, SplitInEffect
 from rollout.gateway.drivers.litellm_loader import load_with
 from rollout.gateway.drivers.litellm_metrics import deployment_metrics, process_start, read_samples
-from rollout.gateway.drivers.litellm_settings import LiteLLMSettings
+from rollout.gateway.drivers.litellm_settings import LiteLLMSettings, examination_of
+from rollout.gateway.drivers.litellm_weights import (
+    ACTIVE_KEY,
+    configured_active,
+    find_weight_faults,
+    show_configured,
+    without_weights,
+)
 from rollout.gateway.host.settings_document import Document
 from rollout.gateway.host.settings_file import compose_content, read_settings_file
 from rollout.gateway.responses import (
@@ -38,6 +45,7 @@ from rollout.gateway.responses import (
     Provider,
     Providers,
     RuntimeConfig,
+    Weights,
 )
 from rollout.gateway.sender import Sender
 from rollout.gateway.transport import Answer
@@ -46,7 +54,6 @@ T = TypeVar("T")
 
 LIFE = "/health/liveliness"
 DEPLOYMENTS = "/v1/model/info"
-EXAMINATION = "/health"
 COUNTERS = "/metrics/"
 CHAT_PATH = "/v1/chat/completions"
 MODEL_KEY = "active_model"
@@ -60,71 +67,9 @@ _MODEL_ID = "x-litellm-model-id"
 _UNHEALTHY = 503
 
 
-class _Parameters(BaseModel):
-    model: str
-    api_base: str | None = None
-
-
-class _About(BaseModel):
-    id: str = Field(min_length=1)
-
-
-class Deployment(BaseModel):
-    """One row of ``GET /v1/model/info``; an alias has one for each deployment that it leads to, under its own name."""
-
-    model_name: str
-    litellm_params: _Parameters
-    model_info: _About
-
-
-class Deployments(BaseModel):
-    """The answer of ``GET /v1/model/info``."""
-
-    data: list[Deployment]
-
-
 class _Examined(BaseModel):
     healthy_count: int = Field(ge=0)
     unhealthy_count: int = Field(ge=0)
-
-
-@dataclass(frozen=True, slots=True)
-class InEffect:
-    """What the running proxy knows: its deployments, and where the alias of the group leads.
-
-    Attributes:
-        group: the name that users ask for.
-        rows: the deployments, and those of aliases under the aliases' names.
-    """
-
-    group: str
-    rows: tuple[Deployment, ...]
-
-    def ids(self, name: str) -> frozenset[str]:
-        """Return the ids of the deployments of a ``model_name``."""
-        return frozenset(row.model_info.id for row in self.rows if row.model_name == name)
-
-    def models(self, name: str) -> tuple[str, ...]:
-        """Return the models of the deployments of a ``model_name``, each once, in order."""
-        return tuple(dict.fromkeys(row.litellm_params.model for row in self.rows if row.model_name == name))
-
-    def names(self) -> tuple[str, ...]:
-        """Return every ``model_name`` but the group's own, in order."""
-        return tuple(dict.fromkeys(row.model_name for row in self.rows if row.model_name != self.group))
-
-    def active(self, listed: Mapping[str, str]) -> str | None:
-        """Return the ``model_name`` whose deployments are the group's; None where there is none.
-
-        Another alias of the same deployments reads alike; a name that the target lists goes first.
-        """
-        wanted = self.ids(self.group)
-        found = [name for name in self.names() if wanted and self.ids(name) == wanted]
-        return next((name for name in found if name in listed), found[0] if found else None)
-
-    def owner(self, deployment: str, listed: Mapping[str, str]) -> str | None:
-        """Return the ``model_name`` of a deployment; None where the proxy has no such deployment."""
-        found = [name for name in self.names() if deployment in self.ids(name)]
-        return next((name for name in found if name in listed), found[0] if found else None)
 
 
 class LiteLLMReads(LackingReads):
@@ -168,18 +113,34 @@ class LiteLLMReads(LackingReads):
         return Providers(tuple(known), active)
 
     def runtime_config(self) -> RuntimeConfig:
-        """Read the configuration from the proxy's file, secrets masked, and where the group leads in the running proxy.
+        """Read the configuration from the proxy's file, secrets masked, and what is active in the running proxy.
 
         The two differ where the file was edited since the proxy was started.
         """
-        running = self._in_effect().active(self._settings.providers)
         document = self._document(self._bytes())
-        group = self._settings.group
-        leads_to = configured_alias(document, group)
+        now, settings = self._in_effect(), self._settings
+        running = {RUNNING_KEY: now.active(settings.providers) or ""}
+        config = self._by_weights(document) if settings.model_name else self._by_alias(document)
+        sources = dict.fromkeys(config, str(settings.config)) | {RUNNING_KEY: f"GET {DEPLOYMENTS}"}
+        return RuntimeConfig(config | running, sources)
+
+    def _by_alias(self, document: Mapping[str, object]) -> dict[str, str]:
+        leads_to = configured_alias(document, self._settings.asked_for)
         model = NO_ALIAS if leads_to is None else join_models(deployed_models(document, leads_to)) or NO_ALIAS
-        config = flatten(document) | {self._settings.alias_key: leads_to or "", MODEL_KEY: model}
-        sources = dict.fromkeys(config, str(self._settings.config)) | {RUNNING_KEY: f"GET {DEPLOYMENTS}"}
-        return RuntimeConfig(config | {RUNNING_KEY: running or ""}, sources)
+        return flatten(document) | {self._settings.alias_key: leads_to or "", MODEL_KEY: model}
+
+    def _by_weights(self, document: Mapping[str, object]) -> dict[str, str]:
+        active, model = configured_active(document, self._settings)
+        rest = flatten(without_weights(document, self._settings))
+        return rest | show_configured(document, self._settings) | {ACTIVE_KEY: active, MODEL_KEY: model}
+
+    def weights(self) -> Weights:
+        """Read the weights in effect, those of the running proxy, as fractions of the requests."""
+        return Weights(self._get(DEPLOYMENTS, self._shares))
+
+    def _shares(self, answer: Answer) -> dict[str, float]:
+        listed = read_shape(answer, Deployments)
+        return SplitInEffect(self._settings.asked_for, tuple(listed.data)).shares()
 
     def boot_id(self) -> str | None:
         """Read when the proxy's process was started; None where several processes serve one set of counters."""
@@ -219,13 +180,20 @@ class LiteLLMReads(LackingReads):
 
         The body names the alias, whoever answered. An answer by a fallback names the fallback's deployment.
         """
+        return self._ask(self._settings.asked_for, prompt, max_tokens=max_tokens, stream=stream)
+
+    def ask_directly(self, provider: str, prompt: str, *, max_tokens: int) -> Completion:
+        """Request a completion of one deployment by its id, past the weights: users are led as before."""
+        return self._ask(provider, prompt, max_tokens=max_tokens, stream=False)
+
+    def _ask(self, model: str, prompt: str, *, max_tokens: int, stream: bool) -> Completion:
         body = {
-            "model": self._settings.group,
+            "model": model,
             "messages": [{"role": "user", "content": prompt}],
             "max_tokens": max_tokens,
             **({"stream": True} if stream else {}),
         }
-        answered, by = self._sender.send(Call("settings.group", "POST", CHAT_PATH, body, CHAT), _identified)
+        answered, by = self._sender.send(Call("settings", "POST", CHAT_PATH, body, CHAT), _identified)
         if by is None:
             return replace(answered, provider=None, model=None)
         now = self._in_effect()
@@ -265,11 +233,14 @@ class LiteLLMReads(LackingReads):
             document = self._document(compose_content(self._edit(provider), before, {}))
         except RolloutError as problem:
             return _check(str(problem))
-        faults = [
-            *find_faults(self._document(before), self._settings.group, judge_strategies=self._settings.python is None),
-            *find_faults(document, self._settings.group, judge_strategies=self._settings.python is None),
-        ]
+        faults = [*self._faults_of(self._document(before)), *self._faults_of(document)]
         return _check("; ".join(f"{self._settings.config}: {fault}" for fault in dict.fromkeys(faults)))
+
+    def _faults_of(self, document: Mapping[str, object]) -> Iterator[str]:
+        settings = self._settings
+        yield from find_faults(document, settings.group, judge_strategies=settings.python is None)
+        if settings.model_name:
+            yield from find_weight_faults(document, settings)
 
     def _examine_connection(self, provider: str) -> ConnectionTest:
         if self._settings.examination == "free":
@@ -280,7 +251,7 @@ class LiteLLMReads(LackingReads):
                 message="deployment and configuration are in order; whether it answers is not examined, because this "
                 "proxy can only send a completion for it: `settings: {examination: paid}` lets it",
             )
-        path = f"{EXAMINATION}?{urlencode({'model': provider})}"
+        path = examination_of(self._settings, provider)
         try:
             return self._get(path, _examined)
         except GatewayError as problem:
@@ -304,9 +275,11 @@ class LiteLLMReads(LackingReads):
             raise GatewayError(str(self._settings.config), str(problem)) from None
         return found
 
-    def _in_effect(self) -> InEffect:
-        found = self._get(DEPLOYMENTS, lambda answer: read_shape(answer, Deployments))
-        return InEffect(self._settings.group, tuple(found.data))
+    def _in_effect(self) -> InEffect | SplitInEffect:
+        rows = tuple(self._get(DEPLOYMENTS, lambda answer: read_shape(answer, Deployments)).data)
+        if self._settings.model_name:
+            return SplitInEffect(self._settings.model_name, rows)
+        return InEffect(self._settings.asked_for, rows)
 
     def _get(self, path: str, parse: Callable[[Answer], T]) -> T:
         return self._sender.send(Call("url", "GET", path, None, READ), parse)

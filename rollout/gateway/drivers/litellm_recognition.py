@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from rollout.core.recognition import Get, Recognition
-from rollout.gateway.drivers.litellm_reads import DEPLOYMENTS, LIFE, Deployments, InEffect
+from rollout.gateway.drivers.litellm_in_effect import Deployments, InEffect
+from rollout.gateway.drivers.litellm_reads import DEPLOYMENTS, LIFE
 
 _ALIVE = b"I'm alive!"
 _OK = 200

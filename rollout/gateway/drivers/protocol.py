@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from rollout.core.capabilities import Capability
 from rollout.core.recognition import Get, Recognition
@@ -192,3 +192,19 @@ class Driver(Protocol):
 
     def connect(self, sender: Sender) -> Reads:
         """Return the reads over `sender`'s connections; nothing is sent yet."""
+
+
+@runtime_checkable
+class AsksDirectly(Protocol):
+    """What a driver has as well where its gateway can ask one provider, whichever is active (CAN-1)."""
+
+    def asks_directly(self) -> bool:
+        """Return whether this target's gateway can; then the reads that `Driver.connect` gives are `DirectReads`."""
+
+
+@runtime_checkable
+class DirectReads(Protocol):
+    """The further read of such a gateway."""
+
+    def ask_directly(self, provider: str, prompt: str, *, max_tokens: int) -> Completion:
+        """Request a completion of one provider, and move no user. Raises and is sent as `Reads.ask`."""

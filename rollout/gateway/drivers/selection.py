@@ -11,7 +11,7 @@ from rollout.core.target import Target
 from rollout.core.wishes import Activate, Wish
 from rollout.core.writes import Restart, Write
 from rollout.gateway.drivers.documented import Documented
-from rollout.gateway.drivers.protocol import Driver
+from rollout.gateway.drivers.protocol import AsksDirectly, Driver
 
 
 def driver_of(target: Target) -> Driver:
@@ -76,6 +76,17 @@ def takes_restart(target: Target, to: ProviderChange) -> bool:
 def always_restarts(target: Target, to: ProviderChange) -> bool:
     """Return whether an activation of `to` is followed by a restart, whatever reads show. Raises as `takes_restart`."""
     return any(not restart.if_needed for restart in _restarts(target, to))
+
+
+def asks_directly(target: Target) -> bool:
+    """Return whether one provider can be asked, whichever is active. Raises UnusableKind as `driver_of`."""
+    driver = driver_of(target)
+    return isinstance(driver, AsksDirectly) and driver.asks_directly()
+
+
+def is_followed_by_restart(target: Target, wish: Wish) -> bool:
+    """Return whether a restart of the service comes after a wish, whatever reads show. Raises as `takes_restart`."""
+    return any(isinstance(write, Restart) and not write.if_needed for write in describe_writes(target, wish))
 
 
 def _restarts(target: Target, to: ProviderChange) -> list[Restart]:

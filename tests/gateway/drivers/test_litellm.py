@@ -18,6 +18,7 @@ from rollout.core.writes import FileEdit, Read, Restart
 from rollout.gateway.drivers.litellm import LiteLLM
 from rollout.gateway.drivers.litellm_config import configured_alias, deployed_models, find_faults, flatten
 from rollout.gateway.drivers.litellm_settings import LiteLLMSettings
+from rollout.gateway.drivers.litellm_weights import find_weight_faults
 from rollout.gateway.host.settings_file import compose_content
 from tests.support.forks import ROOT
 
@@ -192,10 +193,12 @@ def test_the_configuration_is_read_without_its_secrets():
 def test_the_pages_configuration_target_and_scenario_fit_each_other():
     page = (ROOT / "docs" / "LITELLM.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(?:text|yaml)\n(.*?)```", page, re.DOTALL)
-    config, target, scenario = map(yaml.safe_load, blocks)
+    config, target, scenario, shared = map(yaml.safe_load, blocks)
     settings = LiteLLMSettings.model_validate(target["litellm"]["settings"])
     assert find_faults(config, settings.group) == ()
     assert {name: ",".join(deployed_models(config, name)) for name in settings.providers} == settings.providers
     assert settings.providers[scenario["change"]["activate"]] == scenario["change"]["model"]
+    by_weights = LiteLLMSettings(config=Path("/c"), model_name="chat", providers=settings.providers)
+    assert list(find_weight_faults(shared, by_weights)) == []
     named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     assert named == set(LiteLLMSettings.model_fields)
