@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rollout.core.canary_stages import Stage, stages
-from rollout.core.clauses import PHASES
 from rollout.core.request import as_opened
-from rollout.core.scenario import Scenario
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.journal.replay import apply_entry
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.data_quality import unwatched
 from rollout.monitoring.extension import Extension
 from rollout.monitoring.hold import of_record
-from rollout.monitoring.live_page import Heading, to_seconds
+from rollout.monitoring.live_heading import Heading, heading_of
 from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Context, Sample
 from rollout.monitoring.triggers import judge
@@ -156,31 +154,3 @@ class FollowedWindow:
 def describe_stage(stage: Stage) -> str:
     """Return the stage of a canary with its clause."""
     return f"{stage.clause} {stage}"
-
-
-def heading_of(record: RolloutRecord, scenario: Scenario) -> Heading:
-    """Return the heading of a rollout that a process elsewhere watches.
-
-    Args:
-        record: the rollout; it has a backup.
-        scenario: its scenario.
-    """
-    return Heading(
-        rollout=record.id,
-        target=record.opened["target"]["name"],
-        previous=record.previous,
-        change=record.opened["change"],
-        ticket=record.opened["ticket"],
-        window_s=scenario.monitor.window_s,
-        phases=describe_phases(record),
-        is_here=False,
-    )
-
-
-def describe_phases(record: RolloutRecord) -> tuple[str, ...]:
-    """Return a line for each phase that has passed, and when."""
-    return tuple(
-        f"{phase} passed at {to_seconds(record.phases[phase].at)}"
-        for phase in PHASES
-        if phase in record.phases and record.phases[phase].passed
-    )

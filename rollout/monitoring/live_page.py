@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
 from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.extension import Extension
+from rollout.monitoring.live_heading import Heading, to_seconds
 from rollout.monitoring.samples import LATE_S, Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_interval, show_span
 from rollout.monitoring.verdict_text import describe_slower_share, is_of_the_window, show_effective, show_numbers
@@ -31,7 +31,6 @@ ELSEWHERE = "see below"
 SETTLED_S = 60.0
 """Until then a trigger that has not held yet gathers data, which is no reason to act."""
 
-_MILLISECONDS = re.compile(r"(?<=T\d\d:\d\d:\d\d)\.\d{3}(?=Z)")
 _STYLES = {
     State.HOLDING: "green",
     State.BREACHED: "bold red",
@@ -39,39 +38,6 @@ _STYLES = {
     State.NO_DATA: "yellow",
     State.NOT_APPLICABLE: "dim",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """What a view shows from the beginning of the window.
-
-    Attributes:
-        rollout: the rollout's id.
-        target: the target's name.
-        previous: the previous provider, ``ollama:llama3``.
-        change: the new provider, ``openai:gpt-4o``.
-        ticket: the ticket, None where there is none.
-        window_s: the length of the window in seconds.
-        phases: a line for each phase so far, ``precheck 21 of 21 passed``.
-        is_here: whether the process that shows it is the one that watches.
-    """
-
-    rollout: str
-    target: str
-    previous: str
-    change: str
-    ticket: str | None
-    window_s: float
-    phases: tuple[str, ...] = ()
-    is_here: bool = True
-
-    def how_to_stop(self) -> str:
-        """Return the ways to stop it, before the command."""
-        return "Ctrl-C rolls back, or run:" if self.is_here else "Ctrl-C ends this view only; to roll back, run:"
-
-    def abort(self) -> str:
-        """Return the command that rolls it back."""
-        return f"rollout abort {self.rollout}"
 
 
 class Rank(IntEnum):
@@ -320,11 +286,6 @@ class Page:
 def is_alive(probe: Sample | None) -> bool:
     """Return whether the latest connection test of the previous provider succeeded."""
     return probe is not None and isinstance(probe.reading, ConnectionTest) and probe.reading.succeeded
-
-
-def to_seconds(text: str) -> str:
-    """Return the text with its times of day, ``2026-11-24T12:15:00.000Z``, to the second."""
-    return _MILLISECONDS.sub("", text)
 
 
 def truncate_line(text: str, width: int) -> str:

@@ -13,7 +13,8 @@ from rollout.core.clock import Clock, format_utc
 from rollout.core.visible import on_one_line
 from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.extension import Extension
-from rollout.monitoring.live_page import BLOCKS, Heading, Page, is_alive, truncate_line
+from rollout.monitoring.live_heading import Heading
+from rollout.monitoring.live_page import BLOCKS, Page, is_alive, truncate_line
 from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_span
 from rollout.monitoring.verdict_text import describe_band, describe_slower_share, show_effective, show_numbers

@@ -12,8 +12,7 @@ from rollout.context import RolloutContext
 from rollout.core.streams import quiet
 from rollout.engine.session import Session
 from rollout.monitoring.canary import watch_stages
-from rollout.monitoring.followed_window import describe_phases
-from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_heading import Heading, describe_phases
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.verdict import State, Verdict
 from rollout.monitoring.window_result import WindowResult

@@ -16,7 +16,8 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Entry, Kind, RolloutRecord
 from rollout.journal.replay import apply_entry
 from rollout.monitoring.followed_window import FollowedWindow
-from rollout.monitoring.live_page import Heading, Page, is_alive
+from rollout.monitoring.live_heading import Heading
+from rollout.monitoring.live_page import Page, is_alive
 from rollout.monitoring.verdict_text import show_numbers
 from rollout.reporting.timeline import clock, describe_events
 from rollout.serve.charted_view import ChartedView

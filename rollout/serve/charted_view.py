@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_heading import Heading
 from rollout.monitoring.live_view import View
 from rollout.monitoring.verdict import Verdict
 

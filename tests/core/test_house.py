@@ -17,7 +17,7 @@ from tests.support.forks import ROOT
 PACKAGE = ROOT / "rollout"
 ROOMS = {
     *("approvals", "audit", "changes", "cli", "config", "core", "engine", "gateway", "journal", "monitoring"),
-    *("plugin", "reporting", "sandbox", "testing"),
+    *("plugin", "reporting", "sandbox", "serve", "testing"),
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 BANNED = {

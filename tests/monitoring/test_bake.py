@@ -17,7 +17,7 @@ from rollout.core.scenario import Monitor, Scenario
 from rollout.gateway.responses import Connection, Governance, Metrics
 from rollout.journal.record import Kind
 from rollout.monitoring.bake import run_window
-from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_heading import Heading
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State

@@ -17,7 +17,7 @@ from rollout.core.target import ChangeWindow, Freeze, Target
 from rollout.journal.record import Kind
 from rollout.monitoring.bake import run_window
 from rollout.monitoring.extension import Extension, describe_plan, find_obstacle
-from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_heading import Heading
 from rollout.monitoring.live_view import Log
 from rollout.monitoring.verdict import State
 from rollout.monitoring.window_result import WindowResult

@@ -16,7 +16,7 @@ from rollout.core.clock import format_utc
 from rollout.core.scenario import Canary, Share
 from rollout.journal.record import Entry, Kind
 from rollout.monitoring.followed_window import FollowedWindow
-from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_heading import Heading
 from rollout.monitoring.live_view import View
 from rollout.monitoring.verdict import State, Verdict
 from tests.monitoring.test_bake import Lab

@@ -17,7 +17,8 @@ from rollout.core.policy import Policy
 from rollout.gateway.responses import Connection
 from rollout.journal.record import Kind, RolloutRecord
 from rollout.monitoring.hold import HoldDecision, describe_holds, in_force, of_record, place, release
-from rollout.monitoring.live_page import Heading, Page
+from rollout.monitoring.live_heading import Heading
+from rollout.monitoring.live_page import Page
 from rollout.monitoring.live_view import Log
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.verdict import State, Verdict

@@ -11,7 +11,8 @@ import pytest
 
 from rollout.gateway.responses import Connection
 from rollout.monitoring.extension import Extension
-from rollout.monitoring.live_page import ROWS, Heading, Page
+from rollout.monitoring.live_heading import Heading
+from rollout.monitoring.live_page import ROWS, Page
 from rollout.monitoring.live_view import Log, Terminal, View, view_for
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge

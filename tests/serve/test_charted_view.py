@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_heading import Heading
 from rollout.monitoring.verdict import State, Verdict
 from rollout.serve.charted_view import MOST_POINTS, ChartedView
 

@@ -37,7 +37,7 @@ from rollout.gateway.responses import (
 from rollout.gateway.state_reads import StateReads
 from rollout.journal.record import Kind
 from rollout.monitoring.canary import watch_stages
-from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_heading import Heading
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.samples import Baseline
 from rollout.monitoring.window_result import WindowResult
