@@ -119,6 +119,18 @@ def test_a_write_is_printed_with_its_outcome_or_with_what_comes_after_it(journal
     assert sum("LOG_LEVEL=debug: no outcome is known" in line for line in printed) == 1, printed
 
 
+def test_a_write_waits_for_its_outcome(journaled: JournaledRollout) -> None:
+    rollout, seqs = journaled.rollout, list[int]()
+    with journaled:
+        _, printed = watched(
+            journaled,
+            lambda: seqs.append(rollout.append(Kind.INTENT, step="APP-2.1", direction="forward", to="A=1").seq),
+            lambda: rollout.append(Kind.OUTCOME, intent=seqs[0], result="done", detail=""),
+            lambda: journaled.closes(Decision.KEPT, "KEPT", "every clause of the plan passed"),
+        )
+    assert [line.partition("Z ")[2] for line in printed if "A=1" in line] == ["APP-2.1 write A=1: done"]
+
+
 def test_a_rollout_that_no_process_has_in_its_hands_is_named_with_the_command(journaled: JournaledRollout) -> None:
     with journaled:
         journaled.clock.wait(3600)

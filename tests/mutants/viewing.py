@@ -81,11 +81,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What the window can tell is shown beside a verdict that does not hold.",
             ),
             (
-                'return _MILLISECONDS.sub("", text)',
-                "return text",
-                "Times of day are to the second.",
-            ),
-            (
                 "([one] if len(one) <= width else [ways, command])",
                 "[one]",
                 "The command that stops the rollout is never cut.",
@@ -143,6 +138,71 @@ MUTANTS: tuple[Mutant, ...] = (
                 ")",
                 "A shell gets the script as it is.",
             ),
+        ),
+    ),
+    *of(
+        "rollout/monitoring/live_heading.py",
+        "tests/monitoring/test_live_view.py",
+        rows=(('return _MILLISECONDS.sub("", text)', "return text", "Times of day are to the second."),),
+    ),
+    *of(
+        "rollout/monitoring/followed_window.py",
+        "tests/monitoring/test_followed_window.py",
+        rows=(
+            ("step = max(1, sum(", "step = min(1, sum(", "A batch of samples is judged at some moments only."),
+            ("if not self.is_left:", "if True:", "A window that a call has left is not judged."),
+            ("if entry.kind == Kind.WINDOW:", "if False:", "A window begins with its entry."),
+            ("elif entry.kind in _AFTER_IT:", "elif False:", "What follows the window ends its view."),
+            ("elif entry.kind == Kind.EXTENDED:", "elif False:", "An extension is shown."),
+            ("window.judged_s = max(window.judged_s, now_s)", "window.judged_s = now_s", "Moments do not go back."),
+            ("planned[: planned.index(stage)]", "planned[:0]", "A stage begins where the stage before ends."),
+            ("self._window.seen_s = max(", "self._window.seen_s = min(", "The next call's samples end the pause."),
+        ),
+    ),
+    *of(
+        "rollout/cli/watch.py",
+        "tests/cli/test_watch.py",
+        rows=(
+            (
+                "record.closed is not None or record.awaits_evidence",
+                "record.closed is not None",
+                "Owed evidence is an end.",
+            ),
+            ("Decision.NOTHING_APPLIED: ExitCode.CHECK_FAILED", "Decision.NOTHING_APPLIED: ExitCode.KEPT", "Not kept."),
+            ("if event.kind != Kind.CLOSED:", "if True:", "The closure is printed once."),
+            (
+                "self._untold[-1].kind == Kind.INTENT:",
+                "self._untold[-1].kind == Kind.WINDOW:",
+                "A write has its outcome.",
+            ),
+            ('if case.stranded else "")', 'if False else "")', "A stranded rollout is named."),
+            ("if text and text != self._said:", "if text:", "A problem is said once."),
+        ),
+    ),
+    *of(
+        "rollout/serve/board.py",
+        "tests/serve/test_board.py",
+        rows=(
+            ("self._read = entries[-1].seq if entries else self._read", "self._read = 0", "An entry is read once."),
+            ("if rollout not in found:", "if False:", "Time passes without an entry."),
+            ("if case.stranded:", "if False:", "What no process watches is not shown as watched."),
+            ("except _UNREADABLE as error:", "except OSError as error:", "Another version's entries end no page."),
+            ("[-EVENTS:]]", "]", "The latest events are shown."),
+        ),
+    ),
+    *of(
+        "rollout/serve/application.py",
+        "tests/serve/test_application.py",
+        rows=(
+            ("allowed_hosts=HOSTS", 'allowed_hosts=["*"]', "Another name that leads here gets no answer."),
+            ("found.suffix not in DOCUMENTS or", "", "Only documents are served."),
+            ("or found.is_symlink()", "", "A link leads out of the folder."),
+            (
+                "return found if len(parts) == 1 or is_of_rollout else None",
+                "return found",
+                "Only rollouts have documents.",
+            ),
+            ('not part.startswith(".") for part in parts', "part for part in parts", "No hidden file is served."),
         ),
     ),
 )
