@@ -21,7 +21,7 @@ BY_REPORT = "report"
 
 _OF_THE_REPORT = ("report.html", "bake.svg", "bake.png", "junit.xml", "summary.md")
 # What is no evidence, or is checked elsewhere: a log that grows, what the journal takes over, the seal.
-_NOT_LISTED = ("seal.json", "watchdog.log", SPOOL, "reconciled-*.jsonl", ".*")
+_NOT_LISTED = ("seal.json", "watchdog.log", "report.log", SPOOL, "reconciled-*.jsonl", ".*")
 
 
 @dataclass(frozen=True, slots=True)

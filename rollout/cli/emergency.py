@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from contextlib import suppress
 
-from rollout.engine import emergency
+from rollout.engine import emergency, late_report
 from rollout.engine.emergency_order import Order
 
 
@@ -27,4 +27,5 @@ def _follow_up(order: Order, sent: emergency.Sent, env: Mapping[str, str], say: 
 
         with Journal.open(order.journal, clock=SystemClock(), create=False) as journal:
             write(journal, order.reports)
+    late_report.start(order.journal, order.id, order.reports, env)
     return code

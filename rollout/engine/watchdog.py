@@ -34,6 +34,7 @@ from rollout.core.errors import JournalError, RolloutError, TryLater
 from rollout.core.redaction import Redactor
 from rollout.core.streams import quiet
 from rollout.core.visible import for_terminal
+from rollout.engine import late_report
 from rollout.engine.closing_records import publish_late
 from rollout.engine.journaled_rollout import end_embedded, reopened
 from rollout.engine.rollback_closure import roll_back_and_close
@@ -163,11 +164,13 @@ class Watch:
         rollout: the rollout that it watches.
         pipe: the file descriptor of the read end.
         env: the environment variables, for the channels' URLs.
+        owes_report: whether it has ended or published the rollout, whose own run builds no report any more.
     """
 
     rollout: RolloutContext
     pipe: int
     env: Mapping[str, str]
+    owes_report: bool = False
 
     def run(self) -> None:
         """Wait for the closing line, or for the pipe to close without one; a failure of the watchdog pages people."""
@@ -255,6 +258,7 @@ class Watch:
             from rollout.audit.seal import conclude  # noqa: PLC0415 - comes last, and no other step needs it
 
             conclude(self.rollout.journal, self.rollout.id, self.rollout.folder, self.env, by="watchdog")
+            self.owes_report = True
 
     def _publish_late(self) -> bool:
         try:
@@ -344,8 +348,11 @@ def main() -> int:
         os.write(sys.stdout.fileno(), ARMED)
         # The runner's end of this pipe closes next; nothing may be written there any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        Watch(rollout, sys.stdin.fileno(), os.environ).run()
+        watch = Watch(rollout, sys.stdin.fileno(), os.environ)
+        watch.run()
         end_embedded(rollout)
+        if watch.owes_report:
+            late_report.start(order["journal"], rollout.id, Path(order["reports"]), os.environ)
     journal.close()
     return 0
 

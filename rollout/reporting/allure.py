@@ -42,6 +42,7 @@ PHASE_TITLES = {
     "apply": "2 Apply",
     "verify": "3 Verify",
     "monitor": "4 Monitor",
+    "emergency": "Emergency",
     "review": "6 Review",
     "release": "Release",
 }

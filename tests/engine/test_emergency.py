@@ -74,6 +74,14 @@ class Alarm:
         return replay(id_, entries(self.lab.reports, id_))
 
 
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The reports that are asked for; none is built, because no test here reads one."""
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr("rollout.engine.late_report.start", lambda *order: asked.append(order))
+    return asked
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     with Lab(tmp_path) as lab:

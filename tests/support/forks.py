@@ -409,12 +409,18 @@ class _Loop:
 
 def _leave_out_the_page() -> None:
     """Let everything be written but the page and its pictures."""
+    from rollout.engine import late_report
     from rollout.reporting.html import allure_generator, assembly
 
     def left_out(*_: object) -> None:
         raise allure_generator.GeneratorMissing("no test reads it: this run was forked")
 
     assembly._write_page = allure_generator.generate = left_out
+    late_report.start = _start_nothing
+
+
+def _start_nothing(*_: object) -> None:
+    """Start no process that builds a report."""
 
 
 class _ForkedWatchdog:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from rollout.core.clauses import PHASES
 from rollout.core.visible import show_controls
 from rollout.reporting.allure import CLOSURE_ROW, CLOSURE_TITLE, PHASE_TITLES
 from rollout.reporting.html.outcomes import ClauseResult
@@ -36,7 +35,7 @@ def junit(story: Story, clauses: Sequence[ClauseResult], standing: Verdict) -> b
     to come or not demanded is skipped, with its reason.
     """
     root = ET.Element("testsuites", name=story.record.id)
-    for phase in PHASES:
+    for phase in story.phases:
         suite = ET.SubElement(root, "testsuite", name=PHASE_TITLES[phase], timestamp=story.record.opened_at[:19])
         for each in clauses:
             if each.clause.phase == phase:

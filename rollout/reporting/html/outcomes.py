@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rollout.core.clauses import CLAUSES, PHASES, Clause
-from rollout.core.plan import plan
+from rollout.core.clauses import CLAUSES, Clause
 from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.reporting.allure import NOT_RUN
 from rollout.reporting.html.rows import UNREACHED, why_not_asked_for
@@ -34,12 +33,12 @@ class ClauseResult:
 
 def outcomes(story: Story) -> tuple[ClauseResult, ...]:
     """Return the outcome of every clause, those left out of the plan included, in the procedure's order."""
-    return tuple(result for phase in PHASES for result in _of_phase(story, phase))
+    return tuple(result for phase in story.phases for result in _of_phase(story, phase))
 
 
 def _of_phase(story: Story, phase: str) -> Iterator[ClauseResult]:
     run = _decisive(story, phase)
-    for clause in plan((phase,), story.request.scenario, {}):
+    for clause in story.planned((phase,), {}):
         if clause.id in story.left_out:
             yield ClauseResult(clause, "not demanded", story.left_out[clause.id])
         else:

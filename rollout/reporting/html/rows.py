@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from rollout.core.clauses import CLAUSES, ORDER, Clause
-from rollout.core.plan import plan
 from rollout.journal.record import EXCEPTIONS, ClauseOutcome
 from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.reporting.allure import CLOSURE_ROW, NOT_RUN, epic_of, row_labels
@@ -175,7 +174,7 @@ def _of_run(story: Story, run: Run, results: Iterable[Row]) -> list[Row]:
             _compare_with_journal(row, run.outcomes.get(clause.id))
     found += [
         _unwritten(story, run, clause)
-        for clause in plan(run.phases if run.checks else (), story.request.scenario, story.left_out)
+        for clause in story.planned(run.phases if run.checks else (), story.left_out)
         if clause.id not in reached
     ]
     _in_order(found, millis(run.at))
@@ -214,7 +213,7 @@ def _not_asked_for(story: Story) -> list[Row]:
     found = [
         new_row(story, clause, status, why_not_asked_for(story, phase))
         for phase in story.not_asked_for
-        for clause in plan((phase,), story.request.scenario, story.left_out)
+        for clause in story.planned((phase,), story.left_out)
     ]
     _in_order(found, millis(story.events[-1].at))
     return found

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from rollout.core.clauses import PHASES
-from rollout.core.plan import left_out
+from rollout.core.clauses import CLAUSES, PHASES, Clause
+from rollout.core.plan import left_out, plan
 from rollout.core.request import Request, as_opened
-from rollout.journal.record import ClauseOutcome, Entry, Kind, RolloutRecord
+from rollout.journal.record import EMERGENCY, ClauseOutcome, Entry, Kind, RolloutRecord
 from rollout.journal.replay import outcome_of, replay
+from rollout.reporting.timings import is_emergency
 
 
 @dataclass(slots=True)
@@ -88,10 +89,21 @@ class Story:
         return self.record.closed is None and bool(self.runs) and self.runs[-1].ended
 
     @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases that its clauses stand in: an emergency has one of its own, and none of the procedure's."""
+        return (EMERGENCY,) if is_emergency(self.record) else PHASES
+
+    def planned(self, phases: Iterable[str], left_out: Mapping[str, str]) -> tuple[Clause, ...]:
+        """Return the clauses of these phases that must have an outcome, but for those that are left out."""
+        if is_emergency(self.record):
+            return tuple(clause for clause in CLAUSES.values() if clause.phase == EMERGENCY)
+        return plan(phases, self.request.scenario, left_out)
+
+    @property
     def not_asked_for(self) -> tuple[str, ...]:
         """The phases that no run was asked for."""
         asked = {phase for run in self.runs for phase in run.phases}
-        return tuple(phase for phase in PHASES if phase not in asked)
+        return tuple(phase for phase in self.phases if phase not in asked)
 
 
 def tell(rollout: str, entries: Iterable[Entry]) -> Story:
@@ -101,7 +113,17 @@ def tell(rollout: str, entries: Iterable[Entry]) -> Story:
     record = replay(rollout, events)
     request = as_opened(record.opened)
     excluded = left_out(request.scenario, request.target, request.policy)
-    return Story(record, request, excluded, tuple(_runs(events)), _window(entries), events)
+    runs = (_emergency_run(record),) if is_emergency(record) else tuple(_runs(events))
+    return Story(record, request, excluded, runs, _window(entries), events)
+
+
+def _emergency_run(record: RolloutRecord) -> Run:
+    """Return the one run of an emergency: its command records its steps, and writes no results."""
+    found = {
+        step["clause"]: ClauseOutcome(step["clause"], step["outcome"], step["message"], step["at"], EMERGENCY)
+        for step in record.steps.values()
+    }
+    return Run(EMERGENCY, record.opened_at, (EMERGENCY,), found, ended=record.closed is not None)
 
 
 def _runs(events: Iterable[Entry]) -> list[Run]:

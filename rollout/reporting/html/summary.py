@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rollout.core.clauses import PHASES
 from rollout.reporting.allure import PHASE_TITLES
 from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.story import Story
@@ -31,7 +30,7 @@ def summary(story: Story, clauses: Sequence[ClauseResult], standing: Verdict, fa
         standing=standing,
         what=f"{story.change} on {story.request.target.name}",
         answers=facts,
-        phases=[(PHASE_TITLES[phase], _count(clauses, phase)) for phase in PHASES],
+        phases=[(PHASE_TITLES[phase], _count(clauses, phase)) for phase in story.phases],
         bad=[(each.clause, each.outcome, each.message) for each in clauses if each.outcome not in _GREEN],
     )
 

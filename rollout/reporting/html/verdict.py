@@ -14,7 +14,7 @@ from typing import Any
 from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.units import truncate
 from rollout.core.visible import show_all, show_controls
-from rollout.journal.record import EVIDENCE_OWED, EXCEPTIONS, Decision, RolloutRecord
+from rollout.journal.record import EMERGENCY, EVIDENCE_OWED, EXCEPTIONS, Decision, RolloutRecord
 from rollout.monitoring.verdict import show_span
 from rollout.reporting import timeline as timeline_events
 from rollout.reporting.allure import to_csv
@@ -285,5 +285,5 @@ def _baseline(story: Story) -> str:
 
 def _listed(clauses: Sequence[str]) -> str:
     """Return the ids grouped by phase."""
-    groups = [(phase, [id_ for id_ in clauses if CLAUSES[id_].phase == phase]) for phase in PHASES]
+    groups = [(phase, [id_ for id_ in clauses if CLAUSES[id_].phase == phase]) for phase in (*PHASES, EMERGENCY)]
     return "; ".join(f"{phase}: {', '.join(ids)}" for phase, ids in groups if ids)
