@@ -107,13 +107,10 @@ def login() -> str | None:
 
 def identify(env: Variables) -> Caller:
     """Return who runs this process, by the variables of the known CI services; outside of a job it is the user."""
-    for service in _SERVICES:
-        if all(env.get(sign) for sign in service.signs):
-            name, email = service.account(env)
-            commit = env.get(service.commit, "").strip()
-            return Caller(
-                name, service.name, service.job(env), commit if _COMMIT.fullmatch(commit) else "", email=email
-            )
+    if (service := _service_of(env)) is not None:
+        name, email = service.account(env)
+        commit = env.get(service.commit, "").strip()
+        return Caller(name, service.name, service.job(env), commit if _COMMIT.fullmatch(commit) else "", email=email)
     if env.get("CI", "").strip().casefold() in ("true", "1"):
         return Caller(service=OTHER_SERVICE)
     return Caller(_name(login() or "") or UNKNOWN)
@@ -121,10 +118,15 @@ def identify(env: Variables) -> Caller:
 
 def job_number(env: Variables) -> int | None:
     """Return the number of this process's job in its pipeline; None outside of a job, or where none is given."""
+    service = _service_of(env)
+    given = "" if service is None else env.get(service.number, "").strip()
+    return int(given) if _NUMBER.fullmatch(given) else None
+
+
+def _service_of(env: Variables) -> _Service | None:
     for service in _SERVICES:
         if all(env.get(sign) for sign in service.signs):
-            given = env.get(service.number, "").strip()
-            return int(given) if _NUMBER.fullmatch(given) else None
+            return service
     return None
 
 
