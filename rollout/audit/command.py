@@ -26,7 +26,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allowed-signers", metavar="FILE", type=Path, help="who may have sealed, as ssh-keygen(1) lists signers"
     )
+    parser.add_argument(
+        "--archive", metavar="FILE", type=Path, help="verify this archive of `rollout prune` instead, without a journal"
+    )
     parser.add_argument("--head", metavar="SEQ:HASH", help="where the journal ended, from a notification")
+
+
+def examine_file(args: argparse.Namespace) -> Examination:
+    """Examine the archive that the options name; no journal is opened.
+
+    Raises:
+        RolloutError: it is no archive, or the options name a rollout or a head of a journal as well.
+    """
+    from rollout.audit.archive import examine_archive  # noqa: PLC0415 - heavy, and only here
+
+    if args.id is not None or args.head is not None:
+        raise RolloutError("--archive verifies one file without a journal; leave the rollout's id and --head out")
+    _refuse_missing_signers(args)
+    return examine_archive(args.archive, args.allowed_signers)
+
+
+def _refuse_missing_signers(args: argparse.Namespace) -> None:
+    if args.allowed_signers is not None and not args.allowed_signers.is_file():
+        raise RolloutError(f"{args.allowed_signers}: there is no such list of allowed signers (see ssh-keygen(1))")
 
 
 def examine_journal(args: argparse.Namespace, journal: Journal, announce: Callable[[str], None]) -> Examination:
@@ -43,8 +65,7 @@ def examine_journal(args: argparse.Namespace, journal: Journal, announce: Callab
     from rollout.audit.verification import Question, examine  # noqa: PLC0415 - heavy, and only here
 
     # Before the chain is read: a mistyped option is no finding.
-    if args.allowed_signers is not None and not args.allowed_signers.is_file():
-        raise RolloutError(f"{args.allowed_signers}: there is no such list of allowed signers (see ssh-keygen(1))")
+    _refuse_missing_signers(args)
     head = None if args.head is None else _head(args.head)
     question = Question(args.reports, args.id, args.allowed_signers, head)
     examination = examine(journal, question, announce)

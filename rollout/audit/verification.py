@@ -77,6 +77,19 @@ class Question:
     head: tuple[int, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The entries' hashes, with which heads and seals are compared.
+
+    Attributes:
+        hashes: number -> hash.
+        is_whole: whether every entry of the journal is among them; of a part, a missing one says nothing.
+    """
+
+    hashes: Mapping[int, str]
+    is_whole: bool = True
+
+
 def examine(journal: Journal, question: Question, announce: Callable[[str], None] = lambda _: None) -> Examination:
     """Check everything; a broken chain ends the verification, because nothing else can be compared with it.
 
@@ -95,8 +108,9 @@ def examine(journal: Journal, question: Question, announce: Callable[[str], None
         return Examination([Finding("the journal", str(error), means)])
     head = f"{entries[-1].seq}:{entries[-1].hash}" if entries else ""
     examination = Examination(checked=Counter(entries=len(entries)), head=head)
+    heads = Heads({entry.seq: entry.hash for entry in entries})
     if question.head is not None:
-        examination.findings += _not_there(entries, *question.head, "the head that left the machine")
+        examination.findings += _not_there(heads, *question.head, "the head that left the machine")
     of: dict[str, list[Entry]] = {}
     for entry in entries:
         of.setdefault(entry.rollout, []).append(entry)
@@ -106,22 +120,22 @@ def examine(journal: Journal, question: Question, announce: Callable[[str], None
     for number, (rollout, own) in enumerate(of.items(), 1):
         if question.rollout in (None, rollout):
             announce(f"verifying rollout {number} of {len(of)}, {rollout}")
-            _examine_rollout(examination, rollout, entries, own, question)
+            examine_rollout(examination, rollout, heads, own, question)
     if question.rollout is None:
         examination.findings += _strangers(question.reports, of)
     _list_unclaimed(examination, entries, question)
     return examination
 
 
-def _examine_rollout(
-    examination: Examination, rollout: str, entries: Sequence[Entry], own: Sequence[Entry], question: Question
+def examine_rollout(
+    examination: Examination, rollout: str, heads: Heads, own: Sequence[Entry], question: Question
 ) -> None:
-    """Check one rollout, whose entries are `own`."""
+    """Check one rollout, whose entries are `own`, and add what is found to the examination."""
     examination.findings += owners.ended_twice(own)
     # From here on, an entry that waited in a spool file counts as what it is.
     own = [unwrapped(entry) for entry in own]
     _files(examination, rollout, own, question.reports / rollout)
-    _seals(examination, rollout, entries, own, question)
+    _seals(examination, rollout, heads, own, question)
     examination.findings += approvals.unfounded(own)
     examination.checked["approvals"] += len(approvals.held(own))
     derived = derive_or_find(rollout, own)
@@ -218,14 +232,12 @@ def _altered(folder: Path, listing: Mapping[str, manifest.Listed], found: set[st
             )
 
 
-def _seals(
-    examination: Examination, rollout: str, entries: Sequence[Entry], own: Sequence[Entry], question: Question
-) -> None:
+def _seals(examination: Examination, rollout: str, heads: Heads, own: Sequence[Entry], question: Question) -> None:
     seals = [entry for entry in own if entry.kind == Kind.SEAL]
     for entry in seals:
-        examination.findings += _bad_seal(examination, entry, entries, own, question.allowed_signers)
+        examination.findings += _bad_seal(examination, entry, heads, own, question.allowed_signers)
     examination.checked["seals"] += len(seals)
-    examination.findings += _bad_file(question.reports / rollout / seal.FILE, entries, seals)
+    examination.findings += _bad_file(question.reports / rollout / seal.FILE, heads, seals)
     if not seals and question.allowed_signers is not None and any(entry.kind == Kind.CLOSED for entry in own):
         examination.findings.append(
             Finding(
@@ -237,11 +249,11 @@ def _seals(
 
 
 def _bad_seal(
-    examination: Examination, entry: Entry, entries: Sequence[Entry], own: Sequence[Entry], allowed_signers: Path | None
+    examination: Examination, entry: Entry, heads: Heads, own: Sequence[Entry], allowed_signers: Path | None
 ) -> Iterator[Finding]:
     """Yield what is wrong with one seal."""
     where, sealed = f"entry {entry.seq} (seal)", entry.body["sealed"]
-    yield from _not_there(entries, sealed["head"]["seq"], sealed["head"]["hash"], f"the head that {where} covers")
+    yield from _not_there(heads, sealed["head"]["seq"], sealed["head"]["hash"], f"the head that {where} covers")
     until = [each for each in own if each.seq <= sealed["head"]["seq"]]
     closed = next((each.body["decision"] for each in reversed(until) if each.kind == Kind.CLOSED), None)
     if (sealed["rollout"], sealed["decision"]) != (entry.rollout, closed):
@@ -269,7 +281,7 @@ def _signed_by(body: Mapping[str, Any], allowed_signers: Path) -> str:
     return who
 
 
-def _bad_file(path: Path, entries: Sequence[Entry], seals: Sequence[Entry]) -> Iterator[Finding]:
+def _bad_file(path: Path, heads: Heads, seals: Sequence[Entry]) -> Iterator[Finding]:
     """Yield how the seal's file differs from what the journal holds: it outlives a tail that is cut off."""
     if not path.exists():
         if seals and path.parent.exists():
@@ -283,16 +295,18 @@ def _bad_file(path: Path, entries: Sequence[Entry], seals: Sequence[Entry]) -> I
         yield Finding(f"{path}", "it is not a seal's file", _ALTERED)
         return
     for (seq, hash_), what in zip(places, ("the seal", "the head"), strict=True):
-        yield from _not_there(entries, seq, hash_, f"{what} of {path}")
+        yield from _not_there(heads, seq, hash_, f"{what} of {path}")
     if not seals or content != {name: seals[-1].body[name] for name in content} or set(kept) != {*content, "entry"}:
         yield Finding(f"{path}", "it is not the latest seal of the journal", _REWRITTEN)
 
 
-def _not_there(entries: Sequence[Entry], seq: int, hash_: str, what: str) -> Iterator[Finding]:
+def _not_there(heads: Heads, seq: int, hash_: str, what: str) -> Iterator[Finding]:
     """Yield that the journal does not go through a head; entries stand at their own places, the chain being whole."""
-    if not 1 <= seq <= len(entries):
-        yield Finding(f"entry {seq}", f"{what} is not there: the journal ends with entry {len(entries)}", _REWRITTEN)
-    elif (now := entries[seq - 1].hash) != hash_:
+    now = heads.hashes.get(seq)
+    if now is None and heads.is_whole:
+        last = len(heads.hashes)
+        yield Finding(f"entry {seq}", f"{what} is not there: the journal ends with entry {last}", _REWRITTEN)
+    elif now is not None and now != hash_:
         yield Finding(f"entry {seq}", f"{what} is {hash_[:12]}…, the journal says {now[:12]}…", _REWRITTEN)
 
 

@@ -209,6 +209,17 @@ COMMANDS = (
         ),
     ),
     Command(
+        "legal-hold",
+        "rollout.cli.legal_hold",
+        "keep a rollout's evidence from being pruned, or release it",
+        (
+            *JOURNAL,
+            option("id", metavar="ID", help="the rollout's id"),
+            option("--reason", metavar="TEXT", required=True, help="why, for the record"),
+            option("--release", action="store_true", help="end the hold"),
+        ),
+    ),
+    Command(
         "abort",
         "rollout.cli.abort",
         "ask a rollout that is being watched to roll back (MON-5)",

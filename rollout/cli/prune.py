@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
-import tarfile
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rollout.approvals.obligations import open_of
-from rollout.cli.journal_options import open_journal
+from rollout.audit.archive import write_archive
+from rollout.audit.legal_hold import describe_legal_hold
+from rollout.cli.journal_options import choose_rollout, open_journal
 from rollout.core.caller import caller
 from rollout.core.canonical_json import sha256
+from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
+from rollout.core.visible import on_one_line
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, RolloutRecord
 from rollout.journal.records import records
@@ -23,37 +26,52 @@ from rollout.reporting.html.index import write
 def run(args: argparse.Namespace) -> int:
     """Archive and remove what is older than the latest N closed rollouts; print what was done, and return 0.
 
+    What must stay is left as it is, and named with the reason.
+
     Raises:
         RolloutError: N is negative, or something cannot be written; what was not archived was not removed.
     """
-    reports = args.reports
+    reports, pruned = args.reports, 0
     with open_journal(args) as journal:
         if args.keep < 0:
             raise RolloutError(f"--keep: {args.keep} rollouts cannot be kept; write 0 or more")
-        there = [record.id for record in _old(journal, args.keep) if (reports / record.id).is_dir()]
-        for rollout in there:
+        for rollout in [record.id for record in _old(journal, args.keep) if (reports / record.id).is_dir()]:
+            # Read again: a hold may have been placed while the rollouts before it were archived.
+            if why := why_it_stays(choose_rollout(journal, rollout), journal.now()):
+                sys.stdout.write(f"{rollout}: stays, {on_one_line(why)}\n")
+                continue
             archive = _pruned(journal, rollout, reports / rollout, args.to.absolute())
             sys.stdout.write(f"{rollout}: archived as {archive}\n")
-        if there:
+            pruned += 1
+        if pruned:
             write(journal, reports)
-    sys.stdout.write(f"{len(there)} rollout(s) archived and removed; the journal keeps what it says of them\n")
+    sys.stdout.write(f"{pruned} rollout(s) archived and removed; the journal keeps what it says of them\n")
     return 0
 
 
 def _old(journal: Journal, keep: int) -> list[RolloutRecord]:
-    """Return the closed rollouts that are not among the latest, nor have an open obligation."""
+    """Return the closed rollouts that are not among the latest."""
     closed = [record for record in records(journal) if record.closed is not None]
-    return [record for record in closed[: max(0, len(closed) - keep)] if not open_of(record)]
+    return closed[: max(0, len(closed) - keep)]
+
+
+def why_it_stays(record: RolloutRecord, now: datetime) -> str:
+    """Return why a closed rollout must not be pruned at `now`; empty where it may be."""
+    if record.legal_hold is not None:
+        return f"under a legal hold {describe_legal_hold(record)}"
+    if owed := open_of(record):
+        return f"{owed[0].brief(now)}"
+    policy = record.opened.get("policy", {})
+    days = policy.get("keep_evidence_days")
+    until = None if days is None else datetime.fromisoformat(record.closed_at) + timedelta(days=days)
+    if until is not None and now < until:
+        return f"its policy {policy['name']} keeps its evidence until {format_utc(until)} (keep_evidence_days)"
+    return ""
 
 
 def _pruned(journal: Journal, rollout: str, folder: Path, to: Path) -> Path:
-    archive = to / f"{rollout}.tar.gz"
     try:
-        to.mkdir(parents=True, exist_ok=True)
-        new = archive.with_name(f".{os.getpid()}-{archive.name}")
-        with tarfile.open(new, "x:gz") as tar:
-            tar.add(folder, arcname=rollout)
-        new.replace(archive)
+        archive = write_archive(journal, rollout, folder, to)
         # Recorded before it is done: the audit reports a folder that is missing without an entry.
         body = {"by": caller(), "archive": str(archive), "sha256": sha256(archive.read_bytes())}
         journal.append(rollout, Kind.PRUNED, body)

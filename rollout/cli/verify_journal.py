@@ -10,7 +10,13 @@ from rollout.cli.progress import Progress
 
 
 def run(args: argparse.Namespace) -> int:
-    """Examine the journal that the options name, print the findings, and return 0 where nothing was altered, else 1."""
+    """Examine the journal or the archive that the options name, and print the findings.
+
+    Returns:
+        0 where nothing was altered, else 1.
+    """
+    if args.archive is not None:
+        return command.print_findings(args, command.examine_file(args))
     with open_journal(args) as journal:
         with Progress() as progress:
             examination = command.examine_journal(args, journal, progress.step)

@@ -107,7 +107,7 @@ def login() -> str | None:
 
 def identify(env: Variables) -> Caller:
     """Return who runs this process, by the variables of the known CI services; outside of a job it is the user."""
-    if service := _service_of(env):
+    if (service := _service_of(env)) is not None:
         name, email = service.account(env)
         commit = env.get(service.commit, "").strip()
         return Caller(name, service.name, service.job(env), commit if _COMMIT.fullmatch(commit) else "", email=email)
@@ -124,7 +124,10 @@ def job_number(env: Variables) -> int | None:
 
 
 def _service_of(env: Variables) -> _Service | None:
-    return next((each for each in _SERVICES if all(env.get(sign) for sign in each.signs)), None)
+    for service in _SERVICES:
+        if all(env.get(sign) for sign in service.signs):
+            return service
+    return None
 
 
 @dataclass(frozen=True, slots=True)

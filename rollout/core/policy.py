@@ -91,6 +91,8 @@ class Policy:
         separate_duties: whether the person who applies a change must be neither its author nor an approver (PRE-2.2).
         alpha: the probability with which one trigger may breach in a rollout whose share is within its limit.
         required: the clauses that need an outcome even on a gateway that lacks what they observe.
+        keep_evidence_days: so many days after its end `rollout prune` leaves a rollout's evidence where it is; None:
+            its ``--keep`` alone decides.
         power: ``warn`` or ``block`` where a window cannot tell twice a limit from the limit (PRE-2.5).
     """
 
@@ -128,11 +130,12 @@ class Policy:
     alpha: float = ALPHA
     power: str = WARN
     required: frozenset[str] = frozenset()
+    keep_evidence_days: int | None = None
 
 
 def usual(environment: str) -> Mapping[str, Any]:
     """Return the keys that version 0.1 did not know, with their values where an environment's policy states none."""
-    everywhere = {"separate_duties": False, "alpha": ALPHA, "power": WARN, "required": []}
+    everywhere = {"separate_duties": False, "alpha": ALPHA, "power": WARN, "required": [], "keep_evidence_days": None}
     if environment in WITHOUT_USERS:
         return {"prove_way_back": EXECUTE, "on_missing_evidence": KEEP, **everywhere}
     return {"prove_way_back": EXCEPT_RESTART, "on_missing_evidence": WAIT, **everywhere}

@@ -147,6 +147,23 @@ def _digest(seq: int, rollout: str, at: str, kind: str, body: Any, prev: str) ->
     return sha256({"seq": seq, "rollout": rollout, "at": at, "kind": kind, "body": body, "prev": prev})
 
 
+def verify_part(entries: Iterable[Entry]) -> None:
+    """Check entries that are a part of a chain: each as it was written, in order, and linked where two are neighbours.
+
+    Raises:
+        JournalError: names the first entry that was changed, inserted or moved.
+    """
+    seq, head = 0, ""
+    for entry in entries:
+        if entry.seq <= seq:
+            raise _broken(entry, f"does not belong after entry {seq}")
+        if entry.seq == seq + 1 and seq and entry.prev != head:
+            raise _broken(entry, f"was not written after entry {seq} as it stands: one of the two was replaced")
+        if entry.hash != _digest(entry.seq, entry.rollout, entry.at, entry.kind, entry.body, entry.prev):
+            raise _broken(entry, "was changed after it was written")
+        seq, head = entry.seq, entry.hash
+
+
 def _misplaced(row: Row, expected: int) -> JournalError:
     if row.seq < expected:
         return _broken(row, f"was inserted before entry {expected}")
@@ -157,7 +174,7 @@ def _misplaced(row: Row, expected: int) -> JournalError:
     )
 
 
-def _broken(row: Row, how: str) -> JournalError:
+def _broken(row: Row | Entry, how: str) -> JournalError:
     return JournalError(f"the journal's chain is broken: entry {row.seq} ({row.kind}) of {row.rollout} {how}. {_MEND}")
 
 

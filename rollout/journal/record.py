@@ -52,6 +52,7 @@ class Kind(StrEnum):
     PRUNED = "pruned"
     RECONCILED = "reconciled"
     RESTARTED = "restarted"
+    LEGAL_HOLD = "legal_hold"
 
 
 FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})
@@ -227,6 +228,7 @@ class RolloutRecord:
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
         trail: every outcome of these steps, in order.
+        legal_hold: who holds its evidence and why, with `at`; None where nobody does.
         startup_s: how long the service took to be healthy after this rollout's restarts, the longest; 0 before one.
         fence: the newest fencing token that an entry of this rollout carries.
         closed: the body of the closing entry, None while open.
@@ -265,6 +267,7 @@ class RolloutRecord:
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     trail: list[Mapping[str, Any]] = field(default_factory=list)
+    legal_hold: Mapping[str, Any] | None = None
     startup_s: float = 0.0
     fence: int = 0
     closed: Mapping[str, Any] | None = None

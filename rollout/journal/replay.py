@@ -99,6 +99,8 @@ def _apply_note(record: RolloutRecord, entry: Entry) -> None:
             _add_implementer(record, body, tuple(phase for phase in body["phases"] if phase in PHASES))
         case Kind.ABORT:
             record.abort = record.abort or body
+        case Kind.LEGAL_HOLD:
+            record.legal_hold = {**body, "at": entry.at} if body["is_placed"] else None
         case Kind.HOLD | Kind.HELD:
             record.holds.append({**body, "kind": str(entry.kind), "at": entry.at})
         case _:

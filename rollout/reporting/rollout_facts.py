@@ -65,6 +65,7 @@ class RolloutFacts:
         waived: the waived clauses, each with its reason.
         not_applicable: the clauses that its gateway lacks, each with the reason.
         owed: the open obligations.
+        legal_hold: who holds its evidence, and why; empty where nobody does.
         duties: how the roles of its people relate.
         digest: the SHA-256 of the approved content; empty where none was approved.
     """
@@ -100,6 +101,7 @@ class RolloutFacts:
     waived: tuple[str, ...] = ()
     not_applicable: tuple[str, ...] = ()
     owed: tuple[str, ...] = ()
+    legal_hold: str = ""
     duties: Duties = NO_DUTIES
     digest: str = ""
 
@@ -185,6 +187,7 @@ def _facts_of(record: RolloutRecord, entries: Sequence[Entry], now: datetime) ->
         waived=tuple(record.exceptions_of("waived")),
         not_applicable=tuple(record.exceptions_of("not applicable")),
         owed=tuple(each.describe(now) for each in open_of(record)),
+        legal_hold="" if record.legal_hold is None else f"{record.legal_hold['by']}: {record.legal_hold['reason']}",
         duties=duties_of(record),
         digest="" if is_emergency(record) else str(opened["digest"]),
     )

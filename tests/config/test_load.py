@@ -504,6 +504,7 @@ def test_every_part_of_a_policy_is_read(scenario):
         "  operator_ack_max_age: 1h, pull_request: accept, ticket_lookup: 'https://t/api/{ticket}',\n"
         "  ticket_token_env: TRACKER_TOKEN, prove_way_back: execute, separate_duties: true,\n"
         "  retrospective_within: 2h, channels: [log, OPS], on_no_data: roll_back, alpha: 2%, power: block,\n"
+        "  keep_evidence_days: 365,\n"
         "  allowed_changes: [provider, limits], required_sources: [alertmanager, log],\n"
         "  standard: [{kind: provider, providers: openai, models: [a, b], risk: medium}, {kind: limits}]}",
     )
@@ -534,6 +535,7 @@ def test_every_part_of_a_policy_is_read(scenario):
         on_no_data="roll_back",
         alpha=0.02,
         power="block",
+        keep_evidence_days=365,
         allowed_changes=frozenset({"provider", "limits"}),
         required_sources=frozenset({"alertmanager", "log"}),
         standard=(StandardChange("provider", ("openai",), ("a", "b"), risk="medium"), StandardChange("limits")),
@@ -1286,7 +1288,7 @@ def test_a_journal_of_version_0_1_is_read_and_has_its_digest(scenario, name):
     file = scenario("author: alice\nmonitor: {window: 30m}\n" + OF_0_1[name], targets=TARGET_OF_0_1)
     target = "embedded" if name == "sandbox" else "gw"
     kept = json.loads(canonical(request_for(scenario=file, target=target, directory=file.parent)))
-    for key in ("prove_way_back", "on_missing_evidence", "separate_duties", "alpha", "power"):
+    for key in ("prove_way_back", "on_missing_evidence", "separate_duties", "alpha", "power", "keep_evidence_days"):
         del kept["policy"][key]
     for key in ("synthetic", "baseline_requests"):
         del kept["scenario"]["monitor"][key]
@@ -1315,8 +1317,8 @@ def test_power_and_baseline_of_a_scenario_are_read_and_are_part_of_its_content(s
     ]
 
 
-@pytest.mark.parametrize("key", ["alpha: 0.02", "power: block"])
-def test_alpha_and_power_of_a_policy_are_part_of_the_content(scenario, key):
+@pytest.mark.parametrize("key", ["alpha: 0.02", "power: block", "keep_evidence_days: 365"])
+def test_a_later_key_of_a_policy_is_part_of_the_content(scenario, key):
     file = scenario(CHANGE, policy=f"sandbox: {{{key}}}")
     stated = request_for(scenario=file).digest("u")
     assert request_for(scenario=scenario(CHANGE, policy="sandbox: {alpha: 0.01, power: warn}")).digest("u") != stated

@@ -80,8 +80,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A name of which a reader sees another one is no name.",
             ),
             (
-                "return next((each for each in _SERVICES if all(env.get(sign) for sign in each.signs)), None)",
-                "return next((each for each in _SERVICES if any(env.get(sign) for sign in each.signs)), None)",
+                "if all(env.get(sign) for sign in service.signs):",
+                "if any(env.get(sign) for sign in service.signs):",
                 "A variable of a service's command line makes no job.",
             ),
             ('if env.get("CI", "")', 'if env.get("NO", "")', "The user of an unknown service's machine is no person."),

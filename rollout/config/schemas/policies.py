@@ -50,6 +50,8 @@ class PolicySchema(Schema):
         approval_max_age_s: an older approval does not count; `none` accepts any age.
         operator_ack_max_age_s: the operator must have acknowledged within so long (PRE-4.3); `none` asks for no
             acknowledgement.
+        keep_evidence_days: so many days after its end `rollout prune` leaves a rollout's evidence where it is; left
+            out, its `--keep` alone decides.
         required: clauses that need an outcome even on a gateway that lacks what they observe, such as MON-4 where it
             has no alerts: the target then names another source, or the scenario a waiver.
         allowed_changes: the kinds of change that this environment accepts: `provider`, `environment`, `limits`.
@@ -100,4 +102,5 @@ class PolicySchema(Schema):
     required: Annotated[
         list[Annotated[str, BeforeValidator(validators.observing)]] | None, BeforeValidator(validators.items)
     ] = None
+    keep_evidence_days: Annotated[int | None, BeforeValidator(quantities.whole_number(1))] = None
     power: Annotated[str | None, BeforeValidator(validators.choice(WARN, BLOCK))] = None
