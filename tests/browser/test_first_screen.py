@@ -202,7 +202,7 @@ def test_an_emergency_answers_who_why_and_what_is_owed(
     journal: Any = Book(entries)
     report = build(journal, ID, tmp_path / ID, os.environ)
     answers = {
-        "What": f"→ {SAFE} on",
+        "What": f"→ EMERGENCY {SAFE} on",
         "Kept?": kept,
         "Who": "author .*; approved by nobody",
         "Ticket": "reason: ",
