@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from rollout.core.clock import format_utc
 from rollout.journal.record import Decision, Kind
 from rollout.reporting.html.assembly import build
-from tests.browser.first_screen import assert_answers
+from tests.browser.first_screen import DESK, assert_answers
 from tests.browser.reader import Reader
 from tests.support.journaled import JournaledRollout, verified
 from tests.support.journals import ID, Book
@@ -181,6 +182,10 @@ def test_the_first_screen_answers_every_question(reader: Reader, journaled: Jour
     story.write(journaled)
     assert_answers(reader, report_of(journaled), story.verdict, ALWAYS | story.answers, chart=True)
     assert reader.banner.evaluate("banner => banner.className") == f"verdict {story.state}"
+    reader.page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
+    job = reader.answers.get_by_role("link", name="job of carol")
+    expect(job).to_have_attribute("href", JOB)
+    expect(job).to_be_in_viewport(ratio=1)
 
 
 def report_of(journaled: JournaledRollout) -> Path:
