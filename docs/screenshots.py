@@ -11,16 +11,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "screenshots"
-EARLIER = ("quickstart", "slow-provider")
-"""Rollouts that are over when the pictures are taken: the page over all rollouts has more than one."""
+STORIES = ("quickstart", "slow-provider", "provider-goes-offline", "critical-alert", "canary")
+"""Shipped scenarios whose reports' first screens are pictures of their own, beside that of `SCENARIO`."""
 
 SCENARIO = "scenarios/failing-provider.yaml"
+BLOCKED = """\
+change: {activate: openai, model: gpt-4o}
+author: alice
+approved_by: [alice]
+monitor: {window: 15s}
+sandbox:
+  faults:
+    - {provider: openai, status: offline}
+"""
+"""A scenario that several prechecks refuse: its author approves it, and the new provider is offline."""
+
+DESK, PHONE = ViewportSize(width=1400, height=900), ViewportSize(width=390, height=844)
 COLUMNS, LINES = 118, 40
 LONGEST_RUN_S = 120.0
 WIDTH = 1240
@@ -33,20 +45,33 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rollout-screenshots-") as folder, sync_playwright() as playwright:
         reports = Path(folder) / "reports"
-        for name in EARLIER:
-            command = (program("pytest"), f"--scenario=scenarios/{name}.yaml", f"--reports={reports}")
-            subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+        blocked = Path(folder) / "blocked.yaml"
+        blocked.write_text(BLOCKED, encoding="utf-8")
+        stories = {name: run_scenario(f"scenarios/{name}.yaml", reports) for name in STORIES}
+        stories["blocked"] = run_scenario(str(blocked), reports)
         live, end = in_terminal((program("pytest"), f"--scenario={SCENARIO}", f"--reports={reports}"))
         report = max(reports.glob("*/report.html"))
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, screen in (("terminal-live", live), ("terminal-end", end)):
             shoot_terminal(chromium, screen.replace(str(reports), "reports"), PICTURES / f"{name}.png")
+        for name, story in {**stories, "failing-provider": report}.items():
+            shoot_first_screen(chromium, story, DESK, PICTURES / f"report-{name}.png")
+        shoot_first_screen(chromium, report, PHONE, PICTURES / "report-phone.png")
         shoot_report(chromium, report)
         shoot_index(chromium, reports / "index.html")
         chromium.close()
         shutil.copy(report.with_name("bake.png"), PICTURES / "bake.png")
     for path in sorted(PICTURES.glob("*.png")):
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1024:.0f} KiB")
+
+
+def run_scenario(scenario: str, reports: Path) -> Path:
+    """Run a scenario to its end, and return its report."""
+    before = {*reports.glob("*/report.html")}
+    command = (program("pytest"), f"--scenario={scenario}", f"--reports={reports}")
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+    (report,) = {*reports.glob("*/report.html")} - before
+    return report
 
 
 def program(name: str) -> str:
@@ -87,13 +112,21 @@ def shoot_terminal(chromium: Browser, screen: str, path: Path) -> None:
     page.close()
 
 
-def shoot_report(chromium: Browser, report: Path) -> None:
-    """Write the pictures of the report: its first sight, a check that failed, and the row of the decision."""
-    page = chromium.new_page(viewport={"width": WIDTH, "height": 1220})
+def shoot_first_screen(chromium: Browser, report: Path, size: ViewportSize, path: Path) -> None:
+    """Write the picture of a report's first screen at this size."""
+    page = chromium.new_page(viewport=size)
     page.goto(report.as_uri())
     page.get_by_test_id("tree-leaf").first.wait_for()
     settle(page)
-    page.screenshot(path=PICTURES / "report-overview.png")
+    page.screenshot(path=path)
+    page.close()
+
+
+def shoot_report(chromium: Browser, report: Path) -> None:
+    """Write the pictures of the report: a check that failed, and the row of the decision."""
+    page = chromium.new_page(viewport={"width": WIDTH, "height": 1220})
+    page.goto(report.as_uri())
+    page.get_by_test_id("tree-leaf").first.wait_for()
     page.get_by_test_id("tree-leaf").filter(has_text="✗").first.click()
     page.get_by_test_id("test-result-attachment-header").first.click()
     settle(page)

@@ -19,6 +19,8 @@ from rollout.reporting.chart_data import (
     Bake,
     Curve,
     baseline_p95_ms,
+    control_error_rates,
+    control_latencies,
     effective_limit,
     error_band,
     error_rates,
@@ -29,6 +31,7 @@ from rollout.reporting.chart_data import (
     own_requests,
     recent_error_rates,
 )
+from rollout.reporting.chart_stages import draw_control, mark_stages
 from rollout.reporting.chart_states import MARKED, draw_states
 
 if TYPE_CHECKING:
@@ -99,7 +102,7 @@ def _figure(bake: Bake) -> Figure:
     _draw_latencies(times, bake, scale)
     draw_states(bands, bake, scale)
     _draw_gaps((errors, times, bands), bake, scale)
-    _mark_stages((errors, times, bands), bake, scale)
+    mark_stages((errors, times, bands), bake, scale)
     _mark_extension((errors, times, bands), bake, scale)
     _draw_legend(figure, (errors, times))
     bands.set_xlim(0, max(bake.watched_s, 1.0) / scale * 1.01)
@@ -128,6 +131,7 @@ def _draw_errors(axes: Axes, bake: Bake, scale: float) -> None:
         curve = _in_percent(error_rates(bake, source))
         _draw_curve(axes, curve, source, scale)
         highest = max([highest, *curve.judged])
+    highest = max(highest, draw_control(axes, _in_percent(control_error_rates(bake)), scale))
     banded = "users" if error_rates(bake, "users").at_s else "synthetic"
     highest = max(highest, _draw_band(axes, bake, banded, scale, at_most=_WIDEST * highest))
     recent = _in_percent(recent_error_rates(bake, "users"))
@@ -179,6 +183,7 @@ def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
             if ms is not None:
                 lines.append((ms, f"{name}, {whose} {ms:.0f} ms", colour))
                 axes.axhline(ms, color=colour, linestyle=style, linewidth=width)
+    highest = max(highest, draw_control(axes, control_latencies(bake), scale))
     top = 1.25 * max([highest, *(y for y, _, _ in lines)]) or 1.0
     _draw_single_requests(axes, bake, scale, top)
     axes.set_ylim(-_BELOW * top, top)
@@ -267,13 +272,6 @@ def _label_lines(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
     for value, text, colour in sorted(lines):
         floor = max((value - bottom) / (top - bottom), floor + _CLOSE)
         axes.text(1.008, floor, text, transform=axes.transAxes, color=colour, va="center", fontsize=8)
-
-
-def _mark_stages(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
-    """Mark where each stage of a canary after the first begins."""
-    for begin in bake.stages_at_s[1:]:
-        for axes in panels:
-            axes.axvline(begin / scale, color="#999999", linewidth=0.8, linestyle=":", zorder=3)
 
 
 def _mark_extension(panels: Sequence[Axes], bake: Bake, scale: float) -> None:

@@ -40,6 +40,7 @@ class Bake:
         verdicts: clause id -> the body of its verdict at the window's end.
         extended_at_s: when the window was undecided and went on, in its seconds.
         stages_at_s: when each stage of a canary began, in its seconds; empty without stages.
+        stage_names: the names of these stages, such as ``CAN-2.1 10%``.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Bake:
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     extended_at_s: Sequence[float] = ()
     stages_at_s: Sequence[float] = ()
+    stage_names: Sequence[str] = ()
 
     def of(self, source: str) -> list[Mapping[str, Any]]:
         """Return one source's samples; beside a canary, without the requests that the control group had."""
@@ -113,6 +115,29 @@ def error_rates(bake: Bake, source: str) -> Curve:
     for at_s, _, span in _spans(bake, source):
         if span.requests:
             curve.add(at_s, span.failures / span.requests, is_enough=span.requests >= least)
+    return curve
+
+
+def control_error_rates(bake: Bake) -> Curve:
+    """Return the error rate of a canary's control group, each stage by itself; empty without a control group."""
+    curve = Curve([], [], [])
+    for window in bake.windows:
+        counters = Counters()
+        for sample in window.of(SourceName.CONTROL):
+            if "total" in sample:
+                counters.add(sample["at_s"], _counted(sample))
+                span = counters.latest()
+                if span is not None and span.requests:
+                    curve.add(sample["at_s"], span.failures / span.requests, is_enough=True)
+    return curve
+
+
+def control_latencies(bake: Bake) -> Curve:
+    """Return the gateway's P95 in ms of a canary's control group; empty where it reports none."""
+    reported = [sample for sample in bake.of(SourceName.CONTROL) if sample.get("p95_ms") is not None]
+    curve = Curve([], [], [])
+    for sample in reported:
+        curve.add(sample["at_s"], sample["p95_ms"], is_enough=True)
     return curve
 
 
@@ -221,12 +246,16 @@ def _spans_of(bake: Bake, source: str) -> Iterator[tuple[float, Span, Span]]:
     counters = Counters()
     for sample in bake.of(SourceName.METRICS):
         if "total" in sample:
-            latency = Latency(None, None, None, 0)
-            total, failed = sample["total"], sample["failed"]
-            counters.add(sample["at_s"], Metrics(total, total - failed, failed, 0.0, latency, {}))
+            counters.add(sample["at_s"], _counted(sample))
             # The gateway counts the suite's own requests too.
             short, window = (of_users(counters.latest(seconds), own) for seconds in (span_s, None))
             yield from _both(sample["at_s"], short, window)
+
+
+def _counted(sample: Mapping[str, Any]) -> Metrics:
+    """Return the counters that a sample holds."""
+    total, failed = sample["total"], sample["failed"]
+    return Metrics(total, total - failed, failed, 0.0, Latency(None, None, None, 0), {})
 
 
 def _both(at_s: float, short: Span | None, window: Span | None) -> Iterator[tuple[float, Span, Span]]:

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
+from rollout.core.clock import format_utc
 from rollout.journal.record import Decision, Kind
 from rollout.reporting.html.assembly import build
-from tests.browser.first_screen import assert_answers
+from tests.browser.first_screen import DESK, assert_answers
 from tests.browser.reader import Reader
 from tests.support.journaled import JournaledRollout, verified
+from tests.support.journals import ID, Book
 from tests.support.runs import Lab
+from tests.support.tales import SAFE, Tale, tell
 
 JOB = "https://ci.example.com/gw/7"
 BY = {"name": "carol", "service": "Jenkins", "job": JOB, "commit": "9f3182061f1e"}
@@ -60,6 +64,15 @@ def broken(clause: str, message: str, value: Any, limit: Any, **more: Any) -> Ca
 
     def write(journaled: JournaledRollout) -> None:
         journaled.window(breach=False)
+        broken_in(clause, message, value, limit, **more)(journaled)
+
+    return write
+
+
+def broken_in(clause: str, message: str, value: Any, limit: Any, **more: Any) -> Callable[[JournaledRollout], None]:
+    """Return what writes the breach of this trigger in a window that was written, and the rollback."""
+
+    def write(journaled: JournaledRollout) -> None:
         at = journaled.rollout.journal.entries(journaled.rollout.id)[-1].at
         journaled.verdict(clause, at=at, decided=True, value=value, limit=limit, message=message, **more)
         journaled.outcome("run-1", clause, "failed", message)
@@ -102,6 +115,20 @@ def kept(*entries: tuple[Kind, dict[str, Any]], **outcomes: tuple[str, str]) -> 
     return write
 
 
+def canary(journaled: JournaledRollout) -> None:
+    """Write the stages of a canary, of which the second is breached, and the rollback."""
+    rollout = journaled.rollout
+    for stage in ("CAN-2.1 10%", "CAN-2.2 25%"):
+        began_at = format_utc(journaled.clock.now())
+        rollout.append(Kind.WINDOW, began_at=began_at, window_s=6.0, stage=stage, control_ms=[])
+        for second in range(6):
+            total = 20 * second + 1
+            journaled.sample("metrics", second, total=total, failed=second, p95_ms=60.0, samples=total)
+            journaled.sample("control", second, total=10 * total, failed=0, p95_ms=55.0, samples=total)
+            journaled.later()
+    broken_in("MON-2", "error rate 5.0 % is above 4 %", 0.05, 0.04)(journaled)
+
+
 HELD: dict[str, Any] = {
     "state": "holding",
     "decided": False,
@@ -128,6 +155,8 @@ STORIES = (
                 "DATA_LOSS/openai", "none", samples=2, source="alerts"),
     rolled_back("MON-5", "3 fallbacks to ollama", "3, limit none; from 4 of fallbacks", 3, None,
                 samples=4, source="fallbacks"),
+    Story("canary", canary, "↩ ROLLED BACK, verified: MON-2: error rate 5.0 %", "back",
+          {"Kept?": "no: rolled back and verified", "Decided by": "MON-2 .*: 5 %, limit 4 %; from 119 of users"}),
     Story("waived", kept(PRE_4__4=("waived", "WAIVED: too short; granted by dora")), EXCEPTED, "excepted",
           YES | {"Exceptions": "waived PRE-4.4", "Waived": "PRE-4.4 WAIVED: too short; granted by dora"}),
     Story("owed", kept(OWED, PRE_2__2=("owed", "OWED: a review by 2026-11-25")), EXCEPTED, "excepted",
@@ -153,11 +182,38 @@ def test_the_first_screen_answers_every_question(reader: Reader, journaled: Jour
     story.write(journaled)
     assert_answers(reader, report_of(journaled), story.verdict, ALWAYS | story.answers, chart=True)
     assert reader.banner.evaluate("banner => banner.className") == f"verdict {story.state}"
+    reader.page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
+    job = reader.answers.get_by_role("link", name="job of carol")
+    expect(job).to_have_attribute("href", JOB)
+    expect(job).to_be_in_viewport(ratio=1)
 
 
 def report_of(journaled: JournaledRollout) -> Path:
     """Build the report and return its path."""
     return build(journaled.rollout.journal, journaled.rollout.id, journaled.rollout.folder, os.environ)
+
+
+@pytest.mark.parametrize(
+    ("shape", "verdict", "kept"),
+    [
+        ("emergency", "EMERGENCY DONE: ", "yes: "),
+        ("emergency failed", "EMERGENCY NOT VERIFIED: it cannot be read", "not known: "),
+    ],
+)
+def test_an_emergency_answers_who_why_and_what_is_owed(
+    reader: Reader, tmp_path: Path, shape: str, verdict: str, kept: str
+) -> None:
+    entries = tell(Tale(shape)).entries
+    journal: Any = Book(entries)
+    report = build(journal, ID, tmp_path / ID, os.environ)
+    answers = {
+        "What": f"→ EMERGENCY {SAFE} on",
+        "Kept?": kept,
+        "Who": "author .*; approved by nobody",
+        "Ticket": "reason: ",
+        "When": "opened 2026-11-23 12:00:00Z; ",
+    }
+    assert_answers(reader, report, verdict, answers, chart=False)
 
 
 def test_a_change_with_exceptions_has_another_colour_than_a_plain_one(reader: Reader, tmp_path: Path) -> None:

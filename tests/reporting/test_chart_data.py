@@ -12,6 +12,8 @@ from rollout.monitoring.binomial import confidence_sequence
 from rollout.monitoring.samples import Baseline, SourceName
 from rollout.reporting.chart_data import (
     Bake,
+    control_error_rates,
+    control_latencies,
     effective_limit,
     error_band,
     error_rates,
@@ -205,3 +207,12 @@ def test_an_effective_limit_is_that_of_the_source_which_was_judged_and_differs_f
     assert effective_limit(judged_by, "synthetic") is None
     assert effective_limit(bake(verdicts=judged("MON-3", **LATENCY | {"effective_limit": 140.3})), "users") is None
     assert effective_limit(bake(verdicts=judged("MON-3")), "users") is None
+
+
+def test_the_control_group_is_counted_in_each_stage_by_itself() -> None:
+    counts = ((0, 1000, 0), (2, 1040, 10), (4, 1140, 10), (6, 1240, 60))
+    polls = [sample("control", at_s, total=total, failed=failed, p95_ms=60.0 + at_s) for at_s, total, failed in counts]
+    canary = bake(*polls, stages_at_s=[0.0, 4.0], stage_names=["CAN-2.1 10%", "CAN-2.2 25%"])
+    assert control_error_rates(canary) == ([2, 6], [0.25, 0.5], [True, True])
+    assert control_latencies(canary).values == [60.0, 62.0, 64.0, 66.0]
+    assert control_error_rates(bake(metrics(0, 10, 0), metrics(5, 20, 1))).at_s == []

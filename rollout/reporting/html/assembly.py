@@ -292,6 +292,7 @@ def _bake(story: Story, standing: Verdict) -> Bake | None:
         verdicts=story.window.verdicts,
         extended_at_s=story.window.extended_at_s,
         stages_at_s=story.window.stages_at_s,
+        stage_names=story.window.stage_names,
     )
 
 

@@ -35,7 +35,8 @@ def _approvals(record: RolloutRecord) -> Iterator[str]:
     for words in record.approved_by:
         # A name that no approval of the journal explains counts because the scenario lists it.
         if words not in known and not _is_qualified(words, known):
-            yield f"{words} (named in approved_by, not signed)"
+            own = ", and does not count: it is the author's own" if words == record.opened.get("author") else ""
+            yield f"{words} (named in approved_by, not signed{own})"
     for each in counted:
         yield f"{each['approver']} ({', '.join(_how(each))})"
 

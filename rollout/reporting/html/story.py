@@ -45,12 +45,14 @@ class Window:
         verdicts: clause id -> the trigger's verdict at the end.
         extended_at_s: when it was undecided and went on, in its seconds.
         stages_at_s: when each stage of a canary began, in its seconds.
+        stage_names: their names, such as ``CAN-2.1 10%``.
     """
 
     samples: list[Mapping[str, Any]] = field(default_factory=list)
     verdicts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     extended_at_s: list[float] = field(default_factory=list)
     stages_at_s: list[float] = field(default_factory=list)
+    stage_names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ def _window(entries: Iterable[Entry]) -> Window:
                 later_s = (began_at - min(stages.values(), default=began_at)).total_seconds()
                 if stage is not None:
                     window.stages_at_s.append(later_s)
+                    window.stage_names.append(stage)
             case Kind.SAMPLE:
                 window.samples.append(_later(entry.body, "at_s", later_s))
             case Kind.EXTENDED:
