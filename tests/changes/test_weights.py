@@ -139,6 +139,26 @@ def test_the_weights_of_every_stage_and_none_at_all_are_this_rollouts(undoing: B
     weights.refuse_others(lab.rollout, lab.backup, ours)
 
 
+def test_all_for_the_previous_provider_is_this_rollouts_once_it_has_written_that_back(undoing: Begin):
+    """A gateway without an active provider apart from its weights reports so; another may be stopped in between."""
+    lab = canary(undoing)
+    with pytest.raises(ConcurrentChange):
+        weights.refuse_others(lab.rollout, lab.backup, {str(OLD): 1.0})
+    lab.write("no weights", step="RBK-2.1", what=What.WEIGHTS, direction="back")
+    weights.refuse_others(lab.rollout, lab.backup, {str(OLD): 1.0})
+    with pytest.raises(ConcurrentChange):
+        weights.refuse_others(lab.rollout, lab.backup, {str(NEW): 0.3, str(OLD): 0.7})
+
+
+def test_all_for_the_previous_provider_is_as_good_as_no_weights(undoing: Begin):
+    lab = canary(undoing)
+    split(lab, {str(OLD): 1.0})
+    assert "the requests are split as in the backup" in restore(lab)
+    assert lab.gateway.writes == []
+    split(lab, {str(NEW): 1.0})
+    assert restore(lab).endswith("no longer openai:gpt-4o 100%")
+
+
 def test_without_stages_only_the_backups_weights_are_known(undoing: Begin):
     lab = undoing(target=ROUTED, state=State(weights=HALF))
     weights.refuse_others(lab.rollout, lab.backup, HALF)

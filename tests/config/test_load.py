@@ -62,7 +62,12 @@ from tests.support.json_schemas import refusals_of_file
 TESTS = ROOT / "tests"
 SHIPPED = TESTS.parent / "scenarios"
 CHANGE = "change: {activate: openai, model: gpt-4o}\n"
-TOKENS = {"GATEWAY_TOKEN": "t0ken", "STAGING_GATEWAY_TOKEN": "t0ken", "USER": "alice"}
+TOKENS = {
+    "LITELLM_MASTER_KEY": "sk-loopback",
+    "GATEWAY_TOKEN": "t0ken",
+    "STAGING_GATEWAY_TOKEN": "t0ken",
+    "USER": "alice",
+}
 SECRETS = {"NEW_OPENAI_KEY": "sk-hunter2", "WITH_A_LINE_BREAK": "hunter2\nhunter2", "TOO_SHORT": "r2", "EMPTY": ""}
 
 

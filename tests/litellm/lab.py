@@ -251,11 +251,11 @@ class CanaryLab(Lab):
         # A paid examination of the previous provider is a request too, and would count among its share.
         self.settings = proxy.shared_settings()
         self.asked_for = (SHARED, USERS)
-        lasting = {"10%": "15s", "25%": "10s", "50%": "8s", "100%": "8s"}
+        lasting = {"10%": "15s", "25%": "10s", "50%": "10s", "100%": "10s"}
         stages = [{"share": share, "for": lasts} for share, lasts in lasting.items()]
         self.scenario |= {
             "change": {"activate": self.new.provider, "model": self.new.model},
-            "strategy": {"stages": stages, "stabilise": "8s"},
+            "strategy": {"stages": stages, "stabilise": "10s"},
             "monitor": {key: value for key, value in MONITOR.items() if key != "window"},
         }
 

@@ -43,7 +43,7 @@ class Proxy:
         upstreams: ``model_name`` -> the provider behind it.
     """
 
-    def __init__(self, folder: Path, *, has_key: bool = True) -> None:
+    def __init__(self, folder: Path, *options: str, has_key: bool = True) -> None:
         python = litellm_python()
         self.folder, self.config, self._has_key = folder, folder / "config.yaml", has_key
         self.port = free_port()
@@ -51,7 +51,7 @@ class Proxy:
         self.upstreams = {each.provider: Upstream(each.provider) for each in (FIRST, SECOND)}
         self.configure()
         serve = "from litellm import run_server; run_server()"
-        options = ("--config", str(self.config), "--host", "127.0.0.1", "--port", str(self.port))
+        options = ("--config", str(self.config), "--host", "127.0.0.1", "--port", str(self.port), *options)
         env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         env |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
         # Without a key LiteLLM does not start, unless it is told that nobody else can reach it.

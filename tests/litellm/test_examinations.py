@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from rollout.core.clock import SystemClock
@@ -11,8 +12,11 @@ from rollout.core.redaction import Redactor
 from rollout.gateway.client import Gateway
 from tests.litellm.environment import litellm_python
 from tests.litellm.lab import Lab
-from tests.litellm.proxy import MASTER_KEY, Proxy
+from tests.litellm.proxy import FIRST, MASTER_KEY, Proxy
 from tests.support.runs import eventually
+
+ASKED = 12
+"""So many requests, and as many polls, reach both of two workers."""
 
 
 @contextmanager
@@ -74,6 +78,18 @@ def test_the_proxys_own_litellm_says_whether_it_would_start(lab: Lab) -> None:
     assert not examined.ready
     assert "Invalid routing_strategy: 'simple-shufle'" in str(examined.checks["load"].message)
     assert seen(lab.proxy) == before
+
+
+def test_several_workers_share_their_counters(tmp_path: Path) -> None:
+    """LiteLLM gives the workers that it starts one folder of counters, whichever of them answers a poll."""
+    with closing(Proxy(tmp_path, "--num_workers", "2")) as workers:
+        workers.start()
+        for _ in range(ASKED):
+            workers.ask().raise_for_status()
+        with gateway(workers) as client:
+            polls = [client.metrics(FIRST.provider).total_requests for _ in range(ASKED)]
+            assert client.boot_id() is None
+    assert polls == [ASKED] * ASKED
 
 
 def test_database_mode_is_refused_with_the_reason(lab: Lab) -> None:

@@ -54,6 +54,7 @@ T = TypeVar("T")
 
 LIFE = "/health/liveliness"
 DEPLOYMENTS = "/v1/model/info"
+READINESS = "/health/readiness"
 COUNTERS = "/metrics/"
 CHAT_PATH = "/v1/chat/completions"
 MODEL_KEY = "active_model"
@@ -65,11 +66,17 @@ RUNNING_KEY = "running_alias"
 _ALIVE = "alive"
 _MODEL_ID = "x-litellm-model-id"
 _UNHEALTHY = 503
+_NO_DATABASE = "Not connected"
+"""What a proxy that was started without a database answers; one that cannot reach its database answers otherwise."""
 
 
 class _Examined(BaseModel):
     healthy_count: int = Field(ge=0)
     unhealthy_count: int = Field(ge=0)
+
+
+class _Readiness(BaseModel):
+    db: str
 
 
 class LiteLLMReads(LackingReads):
@@ -163,14 +170,19 @@ class LiteLLMReads(LackingReads):
         The configuration is examined as it would be after the edit, so that none is written with which the proxy would
         not start.
         """
-        for check in (self._examine_deployment(provider), self._examine_file(provider)):
+        for examine in (self._examine_database, self._examine_deployment, self._examine_file):
+            check = examine(provider)
             if not check.passed:
                 return _failed("unknown", check.message or "")
         return self._examine_connection(provider)
 
     def preflight(self, provider: str) -> Preflight:
         """Examine as `test_connection` does, and let the proxy's own LiteLLM load the new configuration."""
-        checks = {"deployment": self._examine_deployment(provider), "configuration": self._examine_file(provider)}
+        checks = {
+            "database": self._examine_database(provider),
+            "deployment": self._examine_deployment(provider),
+            "configuration": self._examine_file(provider),
+        }
         if self._settings.python is not None and checks["configuration"].passed:
             checks["load"] = _check(load_with(self._settings, self._bytes(), provider))
         return Preflight(all(check.passed for check in checks.values()), checks)
@@ -216,6 +228,22 @@ class LiteLLMReads(LackingReads):
         return deployment_metrics(samples, deployments)
 
     # Examinations
+
+    def _examine_database(self, _provider: str) -> PreflightCheck:
+        """Refuse a proxy that was started with a database, which its environment names and its file does not."""
+        try:
+            database = self._get(READINESS, lambda answer: read_shape(answer, _Readiness)).db
+        except GatewayError as problem:
+            # With this status a proxy says that it cannot reach its database.
+            if problem.status != _UNHEALTHY:
+                raise
+            return _check(f"the proxy does not say that it has no database: {problem}")
+        if database == _NO_DATABASE:
+            return _check("")
+        return _check(
+            f"GET {READINESS} says `db: {database}`, so the proxy was started with a database (DATABASE_URL), whose "
+            "routing goes before that of the file; start it without one, or change it by its own calls"
+        )
 
     def _examine_deployment(self, provider: str) -> PreflightCheck:
         wanted, found = self._settings.providers.get(provider), join_models(self._in_effect().models(provider))

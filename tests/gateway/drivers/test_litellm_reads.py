@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from rollout.core.errors import GatewayError
 from rollout.gateway.calls import Call
 from rollout.gateway.documents import InvalidResponse
 from rollout.gateway.drivers.litellm import LiteLLM
-from rollout.gateway.drivers.litellm_reads import COUNTERS, DEPLOYMENTS, LiteLLMReads
+from rollout.gateway.drivers.litellm_reads import COUNTERS, DEPLOYMENTS, READINESS, LiteLLMReads
 from rollout.gateway.transport import Answer
 from tests.gateway.drivers.test_litellm import driver, rows
 
@@ -21,9 +22,12 @@ class Answers:
 
     def __init__(self) -> None:
         self.given: dict[str, bytes] = {}
+        self.status = 200
 
     def send(self, call: Call, parse: Callable[[Answer], Any]) -> Any:
         """Return what is made of the answer that is given."""
+        if self.status != 200:
+            raise GatewayError(call.path, "the service is not ready", status=self.status)
         return parse(Answer(200, {"content-type": "text/plain"}, self.given[call.path], 1.0))
 
 
@@ -57,6 +61,30 @@ def test_several_workers_with_counters_of_their_own_are_an_error_and_a_restart_i
     answers.given[COUNTERS] = served(1.0, 7)
     with pytest.raises(InvalidResponse, match="several workers answer in turn"):
         read.metrics("prod-a")
+
+
+@pytest.mark.parametrize("database", ["connected", "stalled"])
+def test_a_proxy_that_was_started_with_a_database_is_refused_with_the_reason(answers: Answers, database: str):
+    """Such a proxy needs a client that is downloaded at its first start."""
+    answers.given[READINESS] = f'{{"status": "healthy", "db": "{database}"}}'.encode()
+    examined = reads(answers).test_connection("prod-a")
+    assert not examined.succeeded
+    assert f"says `db: {database}`, so the proxy was started with a database" in examined.message
+    assert not reads(answers).preflight("prod-a").checks["database"].passed
+
+
+def test_a_proxy_that_cannot_reach_its_database_is_refused(answers: Answers):
+    answers.status = 503
+    answers.given[READINESS] = b'{"status": "healthy", "db": "disconnected"}'
+    examined = reads(answers).test_connection("prod-a")
+    assert not examined.succeeded
+    assert "does not say that it has no database" in examined.message
+
+
+def test_readiness_that_says_nothing_of_a_database_is_an_error(answers: Answers):
+    answers.given[READINESS] = b'{"status": "healthy"}'
+    with pytest.raises(InvalidResponse):
+        reads(answers).test_connection("prod-a")
 
 
 def test_an_active_deployment_that_the_target_does_not_name_is_reported_all_the_same(answers: Answers):

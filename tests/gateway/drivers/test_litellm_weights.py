@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from rollout.changes.foreign_edits import refuse
 from rollout.core.capabilities import Capability
-from rollout.core.errors import GatewayError
+from rollout.core.errors import ConcurrentChange, GatewayError
+from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate, Split
@@ -25,6 +28,7 @@ from rollout.gateway.drivers.litellm_weights import (
     without_weights,
 )
 from rollout.gateway.host.settings_file import compose_content
+from rollout.gateway.responses import RuntimeConfig
 
 CONFIG = """\
 # of the operators
@@ -176,3 +180,26 @@ def test_none_or_several_marks_show_no_active_deployment(marks: tuple[bool, bool
 def test_the_marked_deployment_is_the_active_one_for_an_emergency():
     rows = {"data": [row.model_dump() for row in running(("prod-a", 1, True), ("prod-b", 0, False)).rows]}
     assert driver().place_in([rows]) == ProviderChange("prod-a", "m")
+
+
+def judge(config: dict[str, str]) -> None:
+    """Judge the weights of a file against what a rollout found and wrote: a tenth for the new deployment."""
+    document = yaml.safe_load(CONFIG)
+    target = Target("proxy", "lab", url="http://127.0.0.1:4000", kind="litellm", settings=SETTINGS)
+    rollout: Any = SimpleNamespace(target=target, redactor=Redactor())
+    backup: Any = SimpleNamespace(config=show_configured(document, PARSED))
+    gateway: Any = SimpleNamespace(runtime_config=lambda: RuntimeConfig({**backup.config, **config}, {}))
+    refuse(rollout, gateway, backup, (OLD,), (Split({"prod-b": 0.1, "prod-a": 0.9}), Split({}, "prod-a")))
+
+
+@pytest.mark.parametrize("share", ["0", "0.1"])
+def test_a_weight_that_this_rollout_found_or_wrote_is_its_own(share: str):
+    judge({"model_list[model_info.id=prod-b].litellm_params.weight": share})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("litellm_params.weight", "0.3"), ("litellm_params.weight", "1"), ("model_info.active", "True")]
+)
+def test_an_operators_edit_of_the_weights_that_the_proxy_has_not_read_is_not_overwritten(key: str, value: str):
+    with pytest.raises(ConcurrentChange, match="is not overwritten; an operator must decide"):
+        judge({f"model_list[model_info.id=prod-b].{key}": value})
