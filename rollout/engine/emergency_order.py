@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from rollout.config.project import TARGETS, journal_in
 from rollout.core.caller import caller, identify
-from rollout.core.clock import format_utc
+from rollout.core.clock import SystemClock, format_utc
 from rollout.core.errors import RolloutError
 from rollout.core.kinds import DEFAULT_KIND
 from rollout.core.target import OtherCall, Target
@@ -29,6 +29,8 @@ from rollout.gateway.drivers.selection import driver_of
 ACTIVE_WITHIN_S = 0.2
 """How many seconds the read of the active provider may delay the activation."""
 
+_LONGEST = 2_000_000
+"""The most bytes that a command may print that reads the active provider."""
 _EMBEDDED = "embedded"
 _TEXTS = ("token_env", "user", "provider_key", "model_key")
 _MAPPINGS = ("paths", "reported_as", "tls")
@@ -146,9 +148,8 @@ def read_active(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None
     answers: list[Any] = [None] * len(calls)
 
     def read(number: int, call: ReadCall) -> None:
-        with suppress(OSError, ValueError, RecursionError):
-            status, body = bare_http.exchange(target, token, call.method, call.path, None, 5 * ACTIVE_WITHIN_S)
-            answers[number] = json.loads(body) if status == 200 else None  # noqa: PLR2004
+        with suppress(OSError, ValueError, RecursionError, RolloutError):
+            answers[number] = _read(call, target, token)
 
     reads = [threading.Thread(target=read, args=numbered, daemon=True) for numbered in enumerate(calls)]
     for each in reads:
@@ -158,6 +159,26 @@ def read_active(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None
         each.join(max(0.0, until - datetime.now(UTC).timestamp()))
     place = driver.place_in(answers)
     return None if place is None else str(place)
+
+
+def _read(call: ReadCall, target: Mapping[str, Any], token: str) -> Any:
+    """Return the JSON that a call answers, or that its command prints; None where it answers another status than 200.
+
+    Raises:
+        OSError: there is no answer.
+        ValueError: it is no JSON.
+        RolloutError: the command failed, or did not end in time.
+    """
+    within_s = 5 * ACTIVE_WITHIN_S
+    if call.command:
+        from rollout.gateway.host.commands import exchange  # noqa: PLC0415 - a call does without
+
+        # What fails is not shown, so nothing of it has to be redacted.
+        return json.loads(
+            exchange(call.command, timeout_s=within_s, clock=SystemClock(), redact=str, setting="", longest=_LONGEST)
+        )
+    status, body = bare_http.exchange(target, token, call.method, call.path, None, within_s)
+    return json.loads(body) if status == 200 else None  # noqa: PLR2004
 
 
 def describe(target: Mapping[str, Any]) -> Target:

@@ -58,6 +58,25 @@ def test_a_change_of_env_is_kept_after_a_signal(tmp_path: Path) -> None:
         assert [each["why"] for each in at.on.folder.lines("loaded.jsonl")].count("start") == 1
 
 
+@pytest.mark.parametrize(("codec", "apply"), [("json", "command"), ("toml", "restart")])
+def test_a_change_of_json_and_of_toml_is_kept(tmp_path: Path, codec: str, apply: str) -> None:
+    with workplace(tmp_path, codec, apply) as at:
+        at.write("scenarios/change.yaml", SCENARIO.replace("window: 40s", "window: 30s"))
+        assert_kept(at, codec)
+
+
+def test_a_change_of_json_is_rolled_back_by_a_command(tmp_path: Path) -> None:
+    """One of TOML is rolled back where the run is killed."""
+    with workplace(tmp_path, "json", "command") as at:
+        run = at.rollout()
+        at.await_watched(run)
+        at.on.folder.set_faults(failing=["openai"])
+        code, printed = at.end(run)
+        assert code == 10, printed
+        assert at.loaded()[-1] == FIRST
+        assert at.on.file.read_bytes() == FILES["json"][1].encode()
+
+
 def fail_in_window(at: Workplace, old: bytes, new: bytes) -> tuple[int, str]:
     """Run a rollout whose provider fails in the window, after an operator's edit of the file there."""
     run = at.rollout()

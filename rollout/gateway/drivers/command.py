@@ -6,7 +6,7 @@ The commands are argument lists, and no shell reads them. The description loads 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rollout.core.capabilities import Capability
 from rollout.core.errors import GatewayError
@@ -106,6 +106,18 @@ class CommandLine(PlainDriver):
         if not reported or not model:
             raise GatewayError("RUN settings.snapshot", "it is not known which provider and model are active")
         return ProviderChange(reported, model)
+
+    def active_calls(self) -> tuple[ReadCall, ...]:
+        """Return the command that prints the snapshot."""
+        return (ReadCall("RUN", "", self.fill("snapshot")),)
+
+    def place_in(self, answers: Sequence[Any]) -> ProviderChange | None:
+        """Return the provider and model that a snapshot says are active; None where it says none."""
+        printed = answers[0] if answers else None
+        active = printed.get("active") if isinstance(printed, dict) else None
+        named = [active.get(key) for key in ("provider", "model")] if isinstance(active, dict) else []
+        provider, model = (each if isinstance(each, str) else "" for each in named or ("", ""))
+        return ProviderChange(provider, model) if provider and model else None
 
     def activation_keys(self) -> tuple[str, ...]:
         """Return the keys of the active provider and model, and what else the target says an activation changes."""

@@ -12,7 +12,7 @@ from rollout.core.schemas import commands, validators
 from rollout.core.schemas.base import CompleteSchema
 from rollout.core.schemas.validators import InvalidValue
 from rollout.core.units import shown
-from rollout.gateway.drivers.openai_chat import ChatSchema, ServedBySchema
+from rollout.gateway.drivers.openai_chat_settings import ChatSchema, ServedBySchema
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 """A body of JSON among the arguments has braces, too; around more than one word they are no placeholder."""

@@ -14,7 +14,7 @@ from rollout.core.schemas.base import CompleteSchema, Schema
 from rollout.core.schemas.validators import InvalidValue
 from rollout.core.schemas.values import CallPath, ProviderPath, Text
 from rollout.gateway.drivers.file import codec_of
-from rollout.gateway.drivers.openai_chat import ChatSchema, Key, ServedBySchema, key
+from rollout.gateway.drivers.openai_chat_settings import ChatSchema, Key, ServedBySchema, key
 
 _PATH = Annotated[Path | None, BeforeValidator(validators.file)]
 _SIGNAL = Annotated[str | None, BeforeValidator(validators.choice("SIGHUP", "SIGUSR1", "SIGUSR2"))]

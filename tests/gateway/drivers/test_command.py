@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -21,6 +24,7 @@ from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target, Timeouts
 from rollout.core.wishes import Activate, Split
 from rollout.core.writes import Command, Read, Restart
+from rollout.engine import emergency_order
 from rollout.gateway.client import Gateway
 from rollout.gateway.drivers.command import CommandLine
 from rollout.gateway.drivers.command_settings import CommandSettings
@@ -224,3 +228,42 @@ def test_a_preflight_fails_where_a_restart_is_due_and_nothing_says_how():
         found = on.preflight("openai")
     assert not found.ready
     assert "does not say how it is restarted; add `service: {stop: […], start: […]}`" in str(found.checks["take_over"])
+
+
+# What an emergency reads before it writes
+
+
+def read_before(**settings: Any) -> str | None:
+    """Return what `rollout emergency` reads as active."""
+    of = target(**settings)
+    known = {"name": of.name, "environment": of.environment, "url": of.url, "kind": of.kind, "settings": of.settings}
+    return emergency_order.read_active(known, {})
+
+
+def test_an_emergency_reads_what_is_active_by_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(emergency_order, "ACTIVE_WITHIN_S", 20.0)
+    printed = tmp_path / "snapshot.json"
+    printed.write_text(json.dumps(SNAPSHOT), encoding="utf-8")
+    assert read_before(snapshot=["cat", str(printed)]) == "ollama:gemma3"
+    for other in ("[]", "nothing", '{"active": "ollama"}', '{"active": {"provider": "ollama", "model": 3}}'):
+        printed.write_text(other, encoding="utf-8")
+        assert read_before(snapshot=["cat", str(printed)]) is None, other
+    assert read_before(snapshot=["false"]) is None
+
+
+def test_an_emergency_does_not_wait_for_a_slow_snapshot():
+    began = time.monotonic()
+    assert read_before(snapshot=["sleep", "30"]) is None
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("kind", ["file", "command"])
+def test_the_settings_of_a_target_load_no_client(kind: str):
+    """They are read before the first write of an emergency."""
+    program = (
+        "import sys; from rollout.gateway.drivers.registry import load_driver; "
+        f"load_driver({kind!r}).settings.model_json_schema(); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert f"rollout.gateway.drivers.{kind}_settings" in loaded
+    assert {"httpx", "httpcore", "h11", "rollout.gateway.sender", "rollout.gateway.parsing"}.isdisjoint(loaded)
