@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rollout.config.capabilities import explain_no_environment
 from rollout.config.changes import PlacedChange
 from rollout.config.restarts import SERVICE, refuse_lesser_restart
 from rollout.config.schemas.changes import ActivationSchema
@@ -20,6 +21,10 @@ def refuse_impossible(placed: PlacedChange, target: Target, source: Source, *, m
         may_be_embedded: it may be an embedded gateway, which has a service and a `.env` file of its own.
     """
     if isinstance(placed.change, EnvironmentChange):
+        if why := explain_no_environment(placed.change, target):
+            remedy = "remove it, and edit the service's file by hand, outside of a rollout"
+            source.refuse(placed.place, f"cannot be made on target {target.name!r}, for {why}; {remedy}")
+            return
         refuse_lesser_restart(placed.change, placed.place, target, source)
         for key, place in placed.places():
             if key in {target.provider_key, target.model_key}:

@@ -70,7 +70,8 @@ class CommandLine(PlainDriver):
             GatewayError: the target's commands cannot be asked for it.
         """
         if not isinstance(wish, Activate) or not wish.model:
-            raise GatewayError("RUN settings.activate", f"the target's commands cannot be asked for {wish}")
+            what = f"no {type(wish).__name__}" if not isinstance(wish, Activate) else "none without a model"
+            raise GatewayError("RUN settings.activate", f"the target's commands make activations alone, and {what}")
         arguments = self.fill("activate", provider=wish.provider, model=wish.model)
         command = Command(arguments, self._target.timeouts.activate_s)
         if self._said["restart"]:

@@ -103,8 +103,9 @@ class File(PlainDriver):
             GatewayError: the provider or model is not among the settings.
         """
         if not isinstance(wish, Activate):
-            name = type(wish).__name__
-            raise GatewayError(f"editing {self.path}", f"a service behind a file cannot be asked for {name}")
+            raise GatewayError(
+                f"editing {self.path}", f"a service behind a file takes activations alone, and no {type(wish).__name__}"
+            )
         edit = FileEdit(self.path, self.codec, self.values(self._listed(wish)))
         taken_over = self._taken_over()
         if wish.restart and not isinstance(taken_over, Restart):

@@ -16,7 +16,7 @@ from rollout.gateway.documents import read_document
 from rollout.gateway.drivers import openai_chat
 from rollout.gateway.drivers.examinations import report_test
 from rollout.gateway.drivers.lacking import LackingReads
-from rollout.gateway.drivers.masking import mask_secret
+from rollout.gateway.drivers.masking import MASKED_VALUES, digest_masked, mask_secret
 from rollout.gateway.expectations import same_model
 from rollout.gateway.host import codecs
 from rollout.gateway.host.settings_file import compose_content, read_settings_file
@@ -73,7 +73,7 @@ class FileReads(LackingReads):
         return Providers(listed, active.provider)
 
     def runtime_config(self) -> RuntimeConfig:
-        """Return what the file configures, secrets masked, and the model in effect.
+        """Return what the file configures, secrets masked with one digest of them all, and the model in effect.
 
         Raises:
             GatewayError: as `providers`.
@@ -88,6 +88,8 @@ class FileReads(LackingReads):
         except RolloutError as problem:
             raise GatewayError(f"reading {file}", str(problem)) from None
         config = {key: mask_secret(key, value) for key, value in found.items()}
+        if digest := digest_masked(found, file):
+            config[MASKED_VALUES] = digest
         in_effect = self._said["in_effect"]
         origin = file if in_effect is None else f"GET {in_effect['path']}"
         sources = {**dict.fromkeys(config, file), MODEL_IN_EFFECT: origin}

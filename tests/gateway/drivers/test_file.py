@@ -23,7 +23,7 @@ from rollout.core.writes import Command, FileEdit, Read, Restart, Signal
 from rollout.gateway.client import Gateway
 from rollout.gateway.drivers.file import MODEL_IN_EFFECT, File, codec_of
 from rollout.gateway.drivers.file_settings import FileSettings
-from rollout.gateway.drivers.masking import MASK
+from rollout.gateway.drivers.masking import MASK, MASKED_VALUES
 from rollout.gateway.drivers.registry import load_driver
 from tests.support.documents import yaml_blocks
 from tests.support.file_subjects import FileService
@@ -202,6 +202,22 @@ def test_a_secret_of_the_file_is_masked(on: FileService):
     assert config["SERVICE_API_KEY"] == MASK
     assert config["LOG_LEVEL"] == "info"
     assert "hunter2" not in str(config)
+
+
+def test_a_masked_value_that_is_changed_shows_by_a_digest_alone(kept: FileService):
+    def read() -> dict[str, str]:
+        with closing(connect(kept)) as client:
+            return dict(client.runtime_config().config)
+
+    before, content = read(), kept.file.read_bytes()
+    kept.file.write_bytes(content.replace(b"LOG_LEVEL=info", b"LOG_LEVEL=debug"))
+    assert read()[MASKED_VALUES] == before[MASKED_VALUES]
+    kept.file.write_bytes(content.replace(b"hunter2-planted-9f3c2b7a", b"hunter3-planted-9f3c2b7a"))
+    after = read()
+    assert {key for key in before if after[key] != before[key]} == {MASKED_VALUES}
+    assert "hunter" not in f"{before}{after}"
+    kept.file.write_bytes(content.replace(b"SERVICE_API_KEY=hunter2-planted-9f3c2b7a\n", b""))
+    assert MASKED_VALUES not in read()
 
 
 def test_where_no_call_shows_what_is_in_effect_the_file_is_read(kept: FileService):
