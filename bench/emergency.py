@@ -1,12 +1,15 @@
 """(e) How long `rollout emergency` takes from its start to its first write (EMG-1).
 
 A process of its own each time, as from a shell. The second moment is the activation's arrival, from the gateway's own
-list of requests; behind a file it is the file's own time of change. All are this machine's clock.
+list of requests; of the kinds `file` and `command` it is the time of change of the file that is written. All are this
+machine's clock.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -14,9 +17,9 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench.table import Row
-from tests.support import service_commands
 from tests.support.behind_a_file import Workplace, workplace
 from tests.support.runs import ROOT, Lab
 
@@ -40,12 +43,12 @@ def measure(folder: Path, runs: int) -> list[Row]:
         lab.options()
         took_s = [_one(lab) for _ in range(runs + 1)][1:]
     rows = [_row("from the start of `rollout emergency` to the activation's arrival", took_s)]
-    for kind in ("file", "command"):
-        with workplace(folder / kind, "yaml", "signal", stale_for="2s") as at:
-            if kind == "command":
-                at.target |= {"kind": kind, "settings": service_commands.settings(at.on.folder)}
-            took_s = [_edited(at, to) for to in (SECOND, FIRST) * (runs // 2 + 1)][1:]
-        rows.append(_row(f"the same with kind `{kind}`, to the edit of the service's file", took_s))
+    with workplace(folder / "file", "yaml", "signal", stale_for="2s") as at:
+        rows.append(_row("the same with kind `file`, to the edit of the file", _edits(at, at.on.file, runs)))
+    with workplace(folder / "command", "yaml", "signal") as at:
+        at.target |= {"kind": "command", "settings": _prepare_commands(at.folder)}
+        took_s = _edits(at, at.folder / "now/snapshot.json", runs)
+        rows.append(_row("the same with kind `command`, to what the command writes", took_s))
     return rows
 
 
@@ -60,15 +63,35 @@ def _row(what: str, took_s: Sequence[float]) -> Row:
     )
 
 
-def _edited(at: Workplace, to: tuple[str, str]) -> float:
-    """Return the seconds from the start of an emergency to the edit of the service's file."""
+def _prepare_commands(folder: Path) -> dict[str, Any]:
+    """Return the settings of a gateway that is a folder: its commands take no time of their own."""
+    for provider, model in (FIRST, SECOND):
+        (folder / provider).mkdir()
+        active = {"provider": provider, "model": model}
+        snapshot = {"active": active, "providers": [{"name": name} for name, _ in (FIRST, SECOND)]}
+        for name, content in (("snapshot", snapshot), ("answer", {"content": "pong", **active})):
+            (folder / provider / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    shutil.copytree(folder / FIRST[0], folder / "now")
+    return {
+        "snapshot": ["cat", str(folder / "now/snapshot.json")],
+        "activate": ["env", "MODEL={model}", "cp", "-r", f"{folder}/{{provider}}/.", str(folder / "now")],
+        "ask": ["env", "PROMPT={prompt}", "cat", str(folder / "now/answer.json")],
+    }
+
+
+def _edits(at: Workplace, file: Path, runs: int) -> list[float]:
+    """Return the seconds from the start of each emergency to the change of a file; one before them fills the caches."""
+    return [_edited(at, file, to) for to in (SECOND, FIRST) * (runs // 2 + 1)][1:]
+
+
+def _edited(at: Workplace, file: Path, to: tuple[str, str]) -> float:
     began = time.time()
     code, printed = at.run(
         "rollout", "emergency", "--target=lab", f"--provider={to[0]}", f"--model={to[1]}", "--yes", "--reason=measured"
     )
     if code:
         raise RuntimeError(f"it ended with {code}:\n{printed}")
-    return at.on.file.stat().st_mtime - began
+    return file.stat().st_mtime - began
 
 
 def _one(lab: Lab) -> float:

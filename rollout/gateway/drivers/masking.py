@@ -29,7 +29,7 @@ def mask_secret(key: str, value: Any) -> str:
 def digest_masked(found: Mapping[str, Any], salt: str) -> str | None:
     """Return a digest of all values together that are masked; None where none is.
 
-    It is slow to compute, so that a guessed value takes long to confirm. It is remembered for values that are read again.
+    It is slow to compute, so that a guessed value takes long to confirm. Of values that are read again it is kept.
 
     Args:
         found: key -> value, as it is before it is masked.
