@@ -14,6 +14,7 @@ def test_doctor_recognises_the_proxy_and_its_providers_and_spends_nothing(lab: L
     code, said = lab.end(lab.command("rollout", "doctor", f"--gateway={lab.proxy.url}", f"--token-env={TOKEN_ENV}"))
     assert code == 0, said
     assert "kind: litellm, because GET /health/liveliness answers as LiteLLM does" in said
+    assert f"{lab.proxy.url}, read only; nothing was spent\n" in said
     assert "GET /health," not in said
     assert "  kind: litellm\n" in said
     assert "    group: chat\n" in said

@@ -106,4 +106,52 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
+    *of(
+        "rollout/changes/foreign_edits.py",
+        "tests/changes/test_foreign_edits.py",
+        rows=(
+            ("    if problem:", "    if False:", "A service that would not start is not restarted."),
+            ("_EDIT_ENDS_WITHIN_S, clock", "0.0, clock", "An edit that is under way may end."),
+        ),
+    ),
+    *of(
+        "rollout/config/feasibility.py",
+        "tests/gateway/drivers/test_environment_changes.py",
+        rows=(
+            ("if why := explain_no_environment(placed.change, target):", "if why := '':", "No kind lacks a change."),
+        ),
+    ),
+    *of(
+        "rollout/config/load.py",
+        "tests/gateway/drivers/test_recognition.py::test_init_writes_a_target_of_the_kind_that_doctor_names_and_says_what_it_needs",
+        rows=(
+            (
+                "if chosen and rule and chosen.has_valid_settings:",
+                "if chosen and rule:",
+                "A driver is not asked of settings that are refused.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/gateway/drivers/file_reads.py",
+        "tests/gateway/drivers/test_file.py::test_a_masked_value_that_is_changed_shows_by_a_digest_alone",
+        rows=(("if digest := digest_masked(found, file):", "if digest := '':", "A secret that is changed shows."),),
+    ),
+    *of(
+        "rollout/cli/doctor/diagnosis.py",
+        "tests/gateway/drivers/test_recognition.py",
+        rows=(
+            (
+                "return None if is_default or not self.kinds else self.kinds[0]",
+                "return None",
+                "A target is of the kind that may fit.",
+            ),
+            ("if seen.found.answers:", "if True:", "A stranger is of no kind."),
+        ),
+    ),
+    *of(
+        "rollout/engine/emergency_order.py",
+        "tests/gateway/drivers/test_command.py::test_an_emergency_reads_what_is_active_by_the_snapshot",
+        rows=(("    if call.command:", "    if False:", "A command reads what an emergency leaves."),),
+    ),
 )
