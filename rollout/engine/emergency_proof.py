@@ -6,6 +6,7 @@ from datetime import datetime
 
 from rollout.changes import limits, provider, restart, weights
 from rollout.changes.backup import is_same_provider
+from rollout.changes.executor import find_unstartable
 from rollout.changes.read_back import READ_BACK_S, attempt, remedied
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import ALL, share_of, show_weights
@@ -113,7 +114,17 @@ def _activate_again(run: EmergencyRun) -> str:
 
 
 def _restart(run: EmergencyRun) -> str:
+    """Restart the service, and return what happened.
+
+    Raises:
+        RolloutError: it would not start with what its file holds now, and was not stopped; or it did not come back.
+    """
     rollout = run.rollout
+    if problems := find_unstartable(rollout, (run.to,)):
+        raise RolloutError(
+            f"{'; '.join(problems)}. The service would not start with it, so it is not restarted and goes on with what "
+            "it has read; correct the file, and then run the manual commands"
+        )
     try:
         before, unread = limits.by_name(rollout.gateway.limits()), ""
     except RolloutError as error:

@@ -234,3 +234,17 @@ def test_a_file_that_an_operator_breaks_keeps_the_service_running(tmp_path: Path
         assert at.on.file.read_bytes() == edited("yaml").replace(old, new)
         assert re.search(r"service\.yaml:\d+: ", at.steps()["RBK-1.1"]["message"])
         assert "an operator must correct the file, and then run the manual commands" in printed
+
+
+def test_an_emergency_does_not_restart_on_a_broken_file(tmp_path: Path) -> None:
+    with workplace(tmp_path, "yaml", "restart") as at:
+        broken = at.on.file.read_bytes().replace(b"timeout: 30", b"timeout: [30")
+        at.on.file.write_bytes(broken)
+        pid = at.on.folder.pid()
+        to = ("--provider=openai", "--model=gpt-4o")
+        code, printed = at.run("rollout", "emergency", "--target=lab", *to, "--reason=gemma3 is down", "--yes")
+        assert code == 11, printed
+        assert (at.on.folder.pid(), at.on.folder.answers(), at.loaded()) == (pid, True, [FIRST])
+        assert at.on.file.read_bytes() == broken
+        assert re.search(r"EMG-2 failed: failed: \S+service\.yaml:\d+: ", printed)
+        assert "correct the file, and then run the manual commands" in printed
