@@ -67,6 +67,20 @@ def test_a_kind_that_is_certain_is_named_with_a_target(
     assert len(paths) == len(set(paths))
 
 
+def test_init_starts_from_a_kind_that_is_certain(
+    site: Path, gateway: Liar, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_driver(site, code=RECOGNISED.replace("IS_CERTAIN", "True"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "project", f"--gateway={gateway.url}", "--target=lab", "--ci=none"]) == 0
+    written = (tmp_path / "project/scenarios/targets.yaml").read_text(encoding="utf-8")
+    target = yaml.safe_load(written)["lab"]
+    assert (target["kind"], target["settings"], target["url"]) == ("toy", {"port": 8000}, gateway.url)
+    assert "# which mode: ask its owner\n" in written
+    assert "not certain" not in written
+    assert "complete project/scenarios/targets.yaml: which mode: ask its owner" in capsys.readouterr().out
+
+
 def test_a_kind_that_may_fit_is_named_as_such_with_a_target(
     site: Path, gateway: Liar, capsys: pytest.CaptureFixture[str]
 ) -> None:
