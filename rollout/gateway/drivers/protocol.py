@@ -131,7 +131,8 @@ class Driver(Protocol):
         """Return what would break with these contents of the service's files, in sentences; pure.
 
         Args:
-            contents: file -> what an edit would leave in it; only files of `FileEdit` with a path.
+            contents: file -> what an edit would leave in it, or what it holds before a restart; only files of
+                `FileEdit` with a path.
         """
 
     def advise(self, call: Call, status: int, reason: str) -> str:
