@@ -94,6 +94,8 @@ def test_a_canary_shows_its_stages_their_shares_and_the_control_group(tmp_path: 
     found = words(draw(bake(*HEALTHY, *control, **stages), tmp_path / "bake.svg"))
     for expected in ("10%", "25%", "100%", "share", "control group"):
         assert expected in found, f"{expected!r} is not among {found}"
+    unmeasured = [{key: value for key, value in each.items() if key != "p95_ms"} for each in control]
+    assert "control group" in words(draw(bake(*HEALTHY, *unmeasured, **stages), tmp_path / "errors.svg"))
     without = words(draw(bake(*HEALTHY), tmp_path / "plain.svg"))
     assert not {"share", "control group"} & {*without}
 
