@@ -251,7 +251,7 @@ class CanaryLab(Lab):
         # A paid examination of the previous provider is a request too, and would count among its share.
         self.settings = proxy.shared_settings()
         self.asked_for = (SHARED, USERS)
-        lasting = {"10%": "15s", "25%": "10s", "50%": "10s", "100%": "10s"}
+        lasting = {"10%": "35s", "25%": "15s", "50%": "10s", "100%": "10s"}
         stages = [{"share": share, "for": lasts} for share, lasts in lasting.items()]
         self.scenario |= {
             "change": {"activate": self.new.provider, "model": self.new.model},
@@ -266,8 +266,16 @@ class CanaryLab(Lab):
 
     def await_stage(self, run: subprocess.Popen[str], stage: str) -> None:
         """Wait until a stage is watched."""
-        self.await_journal(run, lambda entry: entry.kind == Kind.WINDOW and entry.body.get("stage") == stage)
+        self.await_journal(run, lambda entry: _begins(entry, stage))
+
+    def has_begun(self, stage: str) -> bool:
+        """Return whether a stage was watched."""
+        return any(_begins(entry, stage) for entry in self._entries())
 
     def await_end_of(self, run: subprocess.Popen[str], stage: str) -> None:
         """Wait until a stage has been judged at its end."""
         self.await_journal(run, lambda entry: entry.kind == Kind.VERDICT and entry.body.get("stage") == stage)
+
+
+def _begins(entry: Entry, stage: str) -> bool:
+    return entry.kind == Kind.WINDOW and entry.body.get("stage") == stage

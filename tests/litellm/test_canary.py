@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.litellm.lab import CanaryLab
 from tests.litellm.proxy import SHARED, Proxy
 
 ROLLED_BACK = 10
+SEEN = 20
+"""So many requests, none of which reaches a deployment of weight 0, show that it has none."""
 
 
 @pytest.fixture
@@ -61,12 +64,12 @@ def test_a_canary_whose_new_provider_fails_is_rolled_back_in_its_stage(canary: C
         code, printed = canary.end(run)
     assert code == ROLLED_BACK, printed
     assert "ROLLED BACK, verified" in printed
+    # By the failures, and not for want of requests.
+    assert re.search(r"why: MON-[25]: (?!inconclusive)", printed), printed
+    assert canary.has_begun("CAN-2.1 10%")
+    assert not canary.has_begun("CAN-2.2 25%")
     assert canary.proxy.weights == {canary.old.provider: 1, canary.new.provider: 0}
     before = seen(canary)
     for _ in range(SEEN):
         canary.proxy.ask(SHARED).raise_for_status()
     assert share_of_new(canary, before) == 0.0
-
-
-SEEN = 20
-"""So many requests, none of which reaches a deployment of weight 0, show that it has none."""
