@@ -122,7 +122,7 @@ def test_what_allure_is_given_is_shown():
     result = model2.TestResult(
         statusDetails=model2.StatusDetails(message=f"why: {FORGED}"), status=model2.Status.FAILED, name="x\u202e"
     )
-    Guard(Redactor()).report_result(result)
+    Guard(Redactor(), "t").report_result(result)
     assert result.statusDetails.message.startswith(r"why: \x1b[2J")
     assert result.name == r"x\u202e"
 
