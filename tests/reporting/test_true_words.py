@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rollout.journal.record import Decision
+from rollout.reporting.exceptions import describe_exceptions
 from rollout.reporting.timeline import clock
 from tests.support.journals import Truth
 from tests.support.tales import CHANGES, NAMES, PROOF, SHAPES, Tale, tell
@@ -108,7 +109,8 @@ def _effect(found: Documents, truth: Truth, texts: dict[str, str]) -> None:
 def _ending(found: Documents, truth: Truth, tale: Tale) -> None:
     """Every document begins with the verdict; an open rollout has none."""
     assert found.folded.decision is truth.decision
-    assert found.line.state == STATES[truth.decision], found.line
+    expected = "excepted" if describe_exceptions(found.folded) else STATES[truth.decision]
+    assert found.line.state == expected, found.line
     assert found.status["state"] == str(truth.decision or "open").replace("_", " ")
     if truth.decision is None:
         assert found.line.word == ("IN FLIGHT" if found.folded.in_flight else "OPEN")

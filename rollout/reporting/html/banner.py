@@ -28,9 +28,6 @@ FIRST = (
 )
 """The questions that the first screen answers, in its order; print and a browser without a script show all."""
 
-EXCEPTED = ("excepted", "✓!")
-"""State and sign of a change that was kept with exceptions: its colour and its sign are not those of a plain one."""
-
 
 def banner(
     story: Story,
@@ -49,13 +46,12 @@ def banner(
         chart: the chart of the bake time as SVG; None without a window.
     """
     state = state_of(story.record)
-    state, sign = EXCEPTED if standing.exceptions else (state, STATES[state][0])
     decided = {"Judged"} if "Decided by" in answers else set()
     first = {question: answers[question] for question in FIRST if question in answers and question not in decided}
     return render(
         "banner.html",
         state=state,
-        sign=sign,
+        sign=STATES[state][0],
         standing=standing,
         also=", ".join(_also_failed(story, standing)),
         commands=(story.record.closed or {}).get("commands", ()),

@@ -22,6 +22,7 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, RolloutRecord
 from rollout.journal.replay import REPLAYED, replay
 from rollout.monitoring.verdict import show_span
+from rollout.reporting.exceptions import WITH_EXCEPTIONS, describe_exceptions
 from rollout.reporting.rendering import render
 from rollout.reporting.rollout_facts import RolloutFacts, facts_of, numbers, targets_of
 from rollout.reporting.rollout_table import CSV, JSON, replace_file, write_table
@@ -57,6 +58,7 @@ class Line:
         word: the verdict.
         why: the deciding value and its limit.
         trigger: the clause that decided; empty where none did.
+        exceptions: what makes it no plain one, although it was kept.
         ended: what was not decided at the window's end, and what the window could tell; empty where it was decided.
         took: from its opening to its closing; empty while it is open.
         back_after: from the decision to roll back to the entry that shows the change gone; empty where none does.
@@ -79,6 +81,7 @@ class Line:
     took: str
     back_after: str
     class_: str = ""
+    exceptions: tuple[str, ...] = ()
     ended: str = ""
     owed: tuple[str, ...] = ()
     inapplicable: tuple[str, ...] = ()
@@ -91,6 +94,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "open": ("…", "not closed yet"),
     "back": ("↩", "rolled back, verified"),
     "undecided": ("≈", "rolled back, verified: nothing breached, inconclusive to the end"),
+    "excepted": ("✓!", "kept, with exceptions"),
     "kept": ("✓", "kept"),
     "nothing": ("-", "nothing applied"),
     "unknown": ("?", "cannot be read"),
@@ -108,8 +112,9 @@ _OF_A_DECISION = {
 
 def state_of(record: RolloutRecord) -> str:
     """Return how a rollout stands, one of `STATES`."""
-    is_undecided = record.decision is Decision.ROLLED_BACK and bool(unfinished(record))
-    return "undecided" if is_undecided else _OF_A_DECISION[record.decision]
+    if record.decision is Decision.ROLLED_BACK and unfinished(record):
+        return "undecided"
+    return "excepted" if describe_exceptions(record) else _OF_A_DECISION[record.decision]
 
 
 def write(journal: Journal, reports: Path) -> Path:
@@ -159,6 +164,7 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
         took=_took(record),
         back_after=_back_after(record, entries),
         class_=class_of(record),
+        exceptions=describe_exceptions(record),
         ended=_ended(record),
         owed=tuple(each.describe(now) for each in open_of(record)),
         inapplicable=tuple(record.exceptions_of("not applicable")),
@@ -223,6 +229,7 @@ def page(found: Sequence[Line], reports: Path, now: datetime) -> str:
         releases=sorted((path.parent.name for path in reports.glob("release-*/report.html")), reverse=True),
         unknown=sorted(folders - {each.id for each in found}),
         digest=_digest,
+        with_exceptions=WITH_EXCEPTIONS,
         short_commit=SHORT_COMMIT,
     )
 

@@ -14,12 +14,13 @@ from typing import Any
 from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.units import truncate
 from rollout.core.visible import show_all, show_controls
-from rollout.journal.record import EMERGENCY, EVIDENCE_OWED, EXCEPTIONS, Decision, RolloutRecord
+from rollout.journal.record import EMERGENCY, EVIDENCE_OWED, Decision
 from rollout.monitoring.verdict import show_span
 from rollout.reporting import timeline as timeline_events
 from rollout.reporting.allure import to_csv
 from rollout.reporting.deciding_values import describe_baseline
 from rollout.reporting.documents import describe_hold, never_documented
+from rollout.reporting.exceptions import WITH_EXCEPTIONS, describe_exceptions
 from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.people import describe_approvals, describe_runs
 from rollout.reporting.html.rows import CLOSURE, NOT_YET, Row, identify, millis, new_row
@@ -42,7 +43,6 @@ UNDECIDED = "UNDECIDED"
 IN_FLIGHT = "IN FLIGHT"
 OPEN = "OPEN"
 _LONGEST_REASON = 160
-_EXCEPTED = "WITH EXCEPTIONS"
 _BAD_END = ("NOTHING APPLIED", "REFUSED")
 _STATUSES = {Decision.KEPT: "passed", None: "skipped"}
 
@@ -66,7 +66,7 @@ class Verdict:
     @property
     def title(self) -> str:
         """The verdict with its qualification: ``KEPT`` or ``KEPT, WITH EXCEPTIONS``."""
-        return f"{self.word}, {_EXCEPTED}" if self.exceptions else self.word
+        return f"{self.word}, {WITH_EXCEPTIONS}" if self.exceptions else self.word
 
     def __str__(self) -> str:
         """Read as ``KEPT: every clause of the plan passed``."""
@@ -83,7 +83,7 @@ def verdict(story: Story, last_message: str) -> Verdict:
     record = story.record
     if record.closed is not None:
         status = _STATUSES.get(record.decision, "failed")
-        return Verdict(record.closed["word"], record.closed["why"], status, tuple(_exceptions(record)))
+        return Verdict(record.closed["word"], record.closed["why"], status, describe_exceptions(record))
     if record.awaits_evidence:
         return Verdict(EVIDENCE_OWED, "; ".join(record.missing_evidence), "skipped")
     if story.is_pending:
@@ -95,19 +95,6 @@ def verdict(story: Story, last_message: str) -> Verdict:
         else written(record)
     )
     return Verdict(UNDECIDED, f"no run has come to a decision; {mend}", "broken")
-
-
-def _exceptions(record: RolloutRecord) -> Iterator[str]:
-    """Yield what makes a kept change no plain one: clauses without a pass, what is owed, evidence that is missing."""
-    if record.decision is not Decision.KEPT:
-        return
-    for outcome in EXCEPTIONS:
-        clauses = [id_ for id_, each in record.excepted.items() if each.outcome == outcome]
-        if clauses:
-            yield f"{outcome} {', '.join(clauses)}"
-    yield from (f"owed {what}" for what in record.owed)
-    yield from (f"evidence missing: {missing}" for missing in record.missing_evidence)
-    yield from (f"not documented: {missing}" for missing in never_documented(record))
 
 
 def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], chart: bytes | None) -> Row:
