@@ -15,7 +15,7 @@ from rollout.core.errors import ConcurrentChange, GatewayError, Refused
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate
-from rollout.gateway.client import Gateway
+from rollout.gateway.client import Gateway, find_fallback_counter
 from rollout.gateway.drivers.selection import always_restarts, driver_of, takes_restart
 from rollout.journal.record import Kind, What
 
@@ -162,5 +162,6 @@ def remember_counters(rollout: RolloutContext, change: ProviderChange) -> None:
     with suppress(Refused):
         counters = to_json(gateway.metrics(change.provider))
     with suppress(Refused):
-        fallbacks = len(gateway.governance().recent_fallbacks)
+        counted = find_fallback_counter(gateway)
+        fallbacks = len(gateway.governance().recent_fallbacks) if counted is None else counted()
     rollout.append(Kind.COUNTERS, metrics=counters, fallbacks=fallbacks)

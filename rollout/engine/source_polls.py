@@ -17,6 +17,7 @@ from rollout.core.errors import GatewayError, NotOffered
 from rollout.core.result import Outcome
 from rollout.engine.traffic import TrafficPoll
 from rollout.engine.window_power import WindowPower, foresee
+from rollout.gateway.client import find_fallback_counter
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 from rollout.gateway.host.log_file import LogFollower
 from rollout.monitoring.sources.combined import observe_provider, promql_levels
@@ -51,7 +52,7 @@ def poll_sources(rollout: RolloutContext, backup: Outcome[Backup], before: Outco
             "status (MON-1)": lambda: gateway.status(new),
             "metrics (MON-2, MON-3)": lambda: observed.metrics_sample(previous),
             "alerts (MON-4)": lambda: observed.alerts_sample("critical"),
-            "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
+            "fallbacks (MON-5)": find_fallback_counter(gateway) or (lambda: gateway.governance().recent_fallbacks),
         }
         if levels := promql_levels(observed, rollout.scenario.monitor):
             polls["signals (MON-5)"] = levels

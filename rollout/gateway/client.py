@@ -20,7 +20,7 @@ from rollout.core.target import Target
 from rollout.core.writes import Claim, HttpCall
 from rollout.gateway import parsing
 from rollout.gateway.calls import write_call
-from rollout.gateway.drivers.protocol import DirectReads
+from rollout.gateway.drivers.protocol import CountsFallbacks, DirectReads
 from rollout.gateway.drivers.selection import capabilities_of, driver_of
 from rollout.gateway.responses import (
     Alert,
@@ -150,6 +150,22 @@ class Gateway(StateReads):
         self._require(Capability.COST_LIMITS, Capability.RATE_LIMITS)
         return self._reads.governance()
 
+    def fallbacks(self) -> int:
+        """Read how many requests another provider has answered than the active one, since the process was started.
+
+        Raises:
+            NotOffered: this gateway has no such counter; `governance` may list fallbacks.
+        """
+        self._require(Capability.COUNTERS)
+        if not isinstance(self._reads, CountsFallbacks):
+            raise NotOffered("fallbacks", "it does not count them")
+        return self._reads.fallbacks()
+
+    @property
+    def counts_fallbacks(self) -> bool:
+        """Whether this gateway has a counter of its fallbacks."""
+        return self.capabilities[Capability.COUNTERS] is None and isinstance(self._reads, CountsFallbacks)
+
     def audit(self, limit: int = 50) -> tuple[AuditEntry, ...]:
         """Read the newest entries of the gateway's audit log, at most `limit`."""
         self._require(Capability.AUDIT)
@@ -233,3 +249,8 @@ class Gateway(StateReads):
     def close(self) -> None:
         """Close the connections, those of ``uninterruptible`` too; a second time does nothing."""
         self._sender.close()
+
+
+def find_fallback_counter(gateway: object) -> Callable[[], int] | None:
+    """Return what reads a gateway's counter of its fallbacks; None where it has none (MON-5)."""
+    return gateway.fallbacks if isinstance(gateway, Gateway) and gateway.counts_fallbacks else None

@@ -12,7 +12,7 @@ from rollout.core.redaction import Redactor
 from rollout.gateway.client import Gateway
 from tests.litellm.environment import litellm_python
 from tests.litellm.lab import Lab
-from tests.litellm.proxy import FIRST, MASTER_KEY, Proxy
+from tests.litellm.proxy import FIRST, GROUP, MASTER_KEY, Proxy
 from tests.support.runs import eventually
 
 ASKED = 12
@@ -54,6 +54,21 @@ def test_a_paid_examination_sends_one_completion_to_the_provider_alone_and_count
         lab.failing.off()
         failed = client.test_connection(lab.new.provider)
     assert (failed.succeeded, failed.connection_status) == (False, "offline")
+
+
+def test_a_request_that_a_fallback_has_answered_is_counted_as_one(lab: Lab) -> None:
+    lab.proxy.stop()
+    lab.proxy.configure(lab.new.provider, fallbacks=[{GROUP: [lab.old.provider]}])
+    lab.proxy.start()
+    lab.failing.status = 500
+    with gateway(lab.proxy) as client:
+        assert (client.counts_fallbacks, client.fallbacks()) == (True, 0)
+        for _ in range(3):
+            lab.proxy.ask().raise_for_status()
+        eventually(lambda: client.fallbacks() == 3, "the proxy counts each of the three fallbacks once")
+        lab.failing.heal()
+        lab.proxy.ask().raise_for_status()
+        assert client.fallbacks() == 3
 
 
 def test_a_failed_completion_is_counted_for_its_deployment_with_its_status(lab: Lab) -> None:

@@ -24,9 +24,11 @@ FAILURES = "litellm_deployment_failure_responses_total"
 LATENCY = "litellm_request_total_latency_metric_bucket"
 SPEND = "litellm_spend_metric_total"
 TOKENS = "litellm_total_tokens_metric_total"
+FALLBACKS = "litellm_deployment_successful_fallbacks_total"
 STARTED = "process_start_time_seconds"
 
 _DEPLOYMENT = "model_id"
+_ASKED_FOR = "requested_model"
 _REASON = "exception_status"
 
 
@@ -59,6 +61,21 @@ def deployment_metrics(every: list[Sample], deployments: Collection[str]) -> Met
         total_tokens=_count(samples, TOKENS),
         histogram=latencies,
     )
+
+
+def count_fallbacks(every: list[Sample], models: Collection[str]) -> int:
+    """Return how many requests for these models a fallback has answered, since the proxy was started.
+
+    A proxy without a fallback has no series yet, and counts 0.
+
+    Args:
+        every: the result of `read_samples`.
+        models: the names that are asked for, and those of the deployments that they lead to.
+
+    Raises:
+        InvalidResponse: a value is no count.
+    """
+    return _count([each for each in every if each.labels.get(_ASKED_FOR) in models], FALLBACKS)
 
 
 def process_start(every: list[Sample]) -> str | None:

@@ -24,7 +24,7 @@ from rollout.gateway.drivers.litellm_config import (
 )
 from rollout.gateway.drivers.litellm_in_effect import Deployments, InEffect, SplitInEffect
 from rollout.gateway.drivers.litellm_loader import load_with
-from rollout.gateway.drivers.litellm_metrics import deployment_metrics, process_start, read_samples
+from rollout.gateway.drivers.litellm_metrics import count_fallbacks, deployment_metrics, process_start, read_samples
 from rollout.gateway.drivers.litellm_settings import LiteLLMSettings, examination_of
 from rollout.gateway.drivers.litellm_weights import (
     ACTIVE_KEY,
@@ -163,6 +163,11 @@ class LiteLLMReads(LackingReads):
         if not ids:
             raise GatewayError(f"GET {DEPLOYMENTS}", f"the proxy has no deployment of the model_name {provider}")
         return self._get(COUNTERS, lambda answer: self._count(answer, ids))
+
+    def fallbacks(self) -> int:
+        """Read how many requests for the group a fallback has answered (MON-5)."""
+        models = {self._settings.asked_for, *self._settings.providers}
+        return self._get(COUNTERS, lambda answer: count_fallbacks(read_samples(answer), models))
 
     def test_connection(self, provider: str) -> ConnectionTest:
         """Examine whether the proxy could be moved to a provider, and, where that may be paid for, whether it answers.

@@ -209,3 +209,14 @@ class DirectReads(Protocol):
 
     def ask_directly(self, provider: str, prompt: str, *, max_tokens: int) -> Completion:
         """Request a completion of one provider, and move no user. Raises and is sent as `Reads.ask`."""
+
+
+@runtime_checkable
+class CountsFallbacks(Protocol):
+    """The further read of a gateway that counts its fallbacks among its counters, apart from any limits (MON-5)."""
+
+    def fallbacks(self) -> int:
+        """Return how many requests another provider has answered than the active one, since the process was started.
+
+        The suite's own requests are counted too. Raises as `Reads.metrics`.
+        """

@@ -18,6 +18,7 @@ from rollout.core.redaction import Redactor
 from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.signals import PromqlSignal
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Target
+from rollout.gateway.client import find_fallback_counter
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 from rollout.gateway.responses import Alert, Completion, Metrics
 from rollout.monitoring.hold import HoldDecision
@@ -210,6 +211,7 @@ def open_sources(
                 counting=observed.memory,
                 levels=promql_levels(observed, known.monitor),
                 control=None if control is None else (control, control.memory),
+                count_fallbacks=find_fallback_counter(rollout.gateway),
             )
         except LogCommandError as error:
             raise NotCleared(str(error)) from error

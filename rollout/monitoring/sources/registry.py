@@ -109,6 +109,7 @@ def gateway_sources(
     counting: Callable[[], Any] | None = None,
     control: tuple[Watchable, Callable[[], Any]] | None = None,
     levels: Callable[[], Levels] | None = None,
+    count_fallbacks: Callable[[], int] | None = None,
 ) -> tuple[Source, ...]:
     """Return the sources of a window on `gateway`, each at the scenario's pace.
 
@@ -127,6 +128,7 @@ def gateway_sources(
         log: reads the log in the place of the target's file.
         counting: returns what the metrics' source needs in a later call; None where nothing.
         levels: returns the numbers of the scenario's PromQL signals; None where it names none.
+        count_fallbacks: returns the gateway's own count of fallbacks; None uses those that it lists beside its limits.
         control: the gateway as observed for a canary's control group, and the memory of that; None uses `gateway`.
 
     Raises:
@@ -153,6 +155,9 @@ def gateway_sources(
         ),
     ]
     sources = [source for source in sources if not context.why_lacking(*_READS.get(source.name, ()))]
+    if count_fallbacks is not None:
+        sources = [source for source in sources if source.name != SourceName.FALLBACKS]
+        sources.insert(-1, Source(SourceName.FALLBACKS, monitor.alerts_every_s, count_fallbacks))
     if monitor.in_turn:
         sources.insert(
             -1,

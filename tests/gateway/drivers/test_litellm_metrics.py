@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.samples import Sample
 
 from rollout.gateway.documents import InvalidResponse
-from rollout.gateway.drivers.litellm_metrics import deployment_metrics, process_start, read_samples
+from rollout.gateway.drivers.litellm_metrics import count_fallbacks, deployment_metrics, process_start, read_samples
 from rollout.gateway.transport import Answer
 
 LABELS = ["model_id", "api_key_alias"]
@@ -90,6 +90,15 @@ def test_a_failure_that_is_counted_before_its_request_is_no_negative_success():
 def test_what_holds_no_counters_of_deployments_is_an_error(body: bytes):
     with pytest.raises(InvalidResponse):
         read_samples(Answer(200, {}, body, 1.0))
+
+
+def test_fallbacks_are_those_from_what_was_asked_for():
+    served = Served()
+    counter = served._counter("litellm_deployment_successful_fallbacks", ["requested_model", "fallback_model"])
+    assert count_fallbacks(served.samples(), {"chat"}) == 0
+    for asked, other, times in (("chat", "prod-a", 3), ("chat", "prod-c", 1), ("prod-b", "prod-a", 2), ("x", "y", 9)):
+        counter.labels(asked, other).inc(times)
+    assert count_fallbacks(served.samples(), {"chat", "prod-b"}) == 6
 
 
 def test_the_process_is_known_by_its_start():

@@ -37,6 +37,13 @@ def test_each_source_has_the_scenarios_pace(gateway: FakeGateway) -> None:
     assert paces == ten | thirty | {"synthetic": 60.0, "operator": 2.0}
 
 
+def test_a_gateways_own_count_of_fallbacks_replaces_what_it_lists(gateway: FakeGateway) -> None:
+    sources = sources_by_name(gateway, count_fallbacks=lambda: 7)
+    assert sources["fallbacks"].poll() == 7
+    assert sources["fallbacks"].memory is None, "a count needs none"
+    assert gateway.calls == []
+
+
 def test_the_new_provider_is_watched_and_the_previous_one_probed(gateway: FakeGateway) -> None:
     for source in sources_by_name(gateway).values():
         source.poll()
