@@ -7,6 +7,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rollout.core.clock import SystemClock
 from rollout.core.redaction import Redactor
 from rollout.gateway.client import Gateway
@@ -56,21 +58,6 @@ def test_a_paid_examination_sends_one_completion_to_the_provider_alone_and_count
     assert (failed.succeeded, failed.connection_status) == (False, "offline")
 
 
-def test_a_request_that_a_fallback_has_answered_is_counted_as_one(lab: Lab) -> None:
-    lab.proxy.stop()
-    lab.proxy.configure(lab.new.provider, fallbacks=[{GROUP: [lab.old.provider]}])
-    lab.proxy.start()
-    lab.failing.status = 500
-    with gateway(lab.proxy) as client:
-        assert (client.counts_fallbacks, client.fallbacks()) == (True, 0)
-        for _ in range(3):
-            lab.proxy.ask().raise_for_status()
-        eventually(lambda: client.fallbacks() == 3, "the proxy counts each of the three fallbacks once")
-        lab.failing.heal()
-        lab.proxy.ask().raise_for_status()
-        assert client.fallbacks() == 3
-
-
 def test_a_failed_completion_is_counted_for_its_deployment_with_its_status(lab: Lab) -> None:
     with gateway(lab.proxy) as client:
         before = client.metrics(lab.old.provider)
@@ -116,3 +103,29 @@ def test_database_mode_is_refused_with_the_reason(lab: Lab) -> None:
         examined = client.test_connection(lab.new.provider)
     assert not examined.succeeded
     assert "is database mode" in examined.message
+
+
+@pytest.fixture
+def hiding(lab: Lab) -> Iterator[Lab]:
+    """A proxy whose active provider fails, and whose fallback answers; the next test finds it without one."""
+    restart_with(lab, lab.new.provider, fallbacks=[{GROUP: [lab.old.provider]}])
+    lab.failing.status = 500
+    yield lab
+    restart_with(lab, lab.old.provider)
+
+
+def restart_with(lab: Lab, alias: str, **router: Any) -> None:
+    lab.proxy.stop()
+    lab.proxy.configure(alias, **router)
+    lab.proxy.start()
+
+
+def test_a_request_that_a_fallback_has_answered_is_counted_as_one(hiding: Lab) -> None:
+    with gateway(hiding.proxy) as client:
+        assert (client.counts_fallbacks, client.fallbacks()) == (True, 0)
+        for _ in range(3):
+            hiding.proxy.ask().raise_for_status()
+        eventually(lambda: client.fallbacks() == 3, "the proxy counts each of the three fallbacks once")
+        hiding.failing.heal()
+        hiding.proxy.ask().raise_for_status()
+        assert client.fallbacks() == 3
