@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,9 @@ def _the_documents_name(run: Run) -> None:
     ]
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert f'href="{job_of()}" rel="noreferrer">job of carol ({PHASES})</a>' in page
-    assert f"<th>Run by</th><td>{said}</td>" in page
-    assert f"| Run by | {said} |" in (run.folder / "summary.md").read_text(encoding="utf-8")
+    said_with_host = f"{said}; on host {platform.node()}"
+    assert said_with_host in page
+    assert f"| Run by | {said_with_host} |" in (run.folder / "summary.md").read_text(encoding="utf-8")
     assert f'<a href="{job_of()}" rel="noreferrer">GitHub Actions</a>' in (run.reports / "index.html").read_text()
     assert "approved by bob, run by carol, ticket LAB-1" in (run.reports / "operations.log").read_text()
 
