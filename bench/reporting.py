@@ -62,7 +62,7 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
         _write(journaled, checks)
         work = folder / "generator-alone"
         work.mkdir()
-        config, results, _ = collect(journaled.story, journaled.rollout.folder, work, {})
+        config, results, *_ = collect(journaled.story, journaled.rollout.folder, work, {})
         rows = sum(1 for _ in results.glob("*-result.json"))
 
     def ours() -> float:

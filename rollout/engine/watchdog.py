@@ -34,7 +34,6 @@ from rollout.core.errors import JournalError, RolloutError, TryLater
 from rollout.core.redaction import Redactor
 from rollout.core.streams import quiet
 from rollout.core.visible import for_terminal
-from rollout.engine import late_report
 from rollout.engine.closing_records import publish_late
 from rollout.engine.journaled_rollout import end_embedded, reopened
 from rollout.engine.rollback_closure import roll_back_and_close
@@ -352,6 +351,8 @@ def main() -> int:
         watch.run()
         end_embedded(rollout)
         if watch.owes_report:
+            from rollout.engine import late_report  # noqa: PLC0415 - comes last, and no other step needs it
+
             late_report.start(order["journal"], rollout.id, Path(order["reports"]), os.environ)
     journal.close()
     return 0

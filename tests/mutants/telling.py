@@ -108,8 +108,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ENDS,
         rows=(
             (
-                'return "undecided" if is_undecided else _OF_A_DECISION[record.decision]',
-                "return _OF_A_DECISION[record.decision]",
+                "if record.decision is Decision.ROLLED_BACK and unfinished(record):",
+                "if False:",
                 "Inconclusive ends are counted apart from breaches.",
             ),
         ),

@@ -17,7 +17,7 @@ from allure_commons import model2
 from allure_commons.logger import AllureFileLogger
 
 from rollout.core.redaction import Redactor
-from rollout.reporting.allure import NOT_RUN, Show, executor_of, guard, redact_junit, unguard, write_facts
+from rollout.reporting.allure import NOT_RUN, Guard, Show, executor_of, guard, redact_junit, unguard, write_facts
 from rollout.reporting.categories import CATEGORIES
 
 SECRET = "correct-horse-battery"
@@ -28,6 +28,10 @@ Write = Callable[[Any], dict[str, Any]]
 @pytest.fixture
 def write(tmp_path: Path) -> Iterator[Write]:
     """Write an Allure object as a run does: the guard is registered first, Allure's writer later."""
+    # A run that another test has left behind would add its own target.
+    for left in allure_commons.plugin_manager.get_plugins():
+        if isinstance(left, Guard):
+            unguard(left)
     watcher = guard(Redactor([SECRET]), "prod")
     writer = AllureFileLogger(str(tmp_path))
     allure_commons.plugin_manager.register(writer)

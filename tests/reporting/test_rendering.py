@@ -33,6 +33,7 @@ def test_no_part_of_a_line_is_markup(name: str, tmp_path: Path) -> None:
     value = {
         "who": (EVIL,),
         "owed": (EVIL,),
+        "exceptions": (EVIL,),
         "inapplicable": (EVIL,),
         "run_by": ((Caller(EVIL, EVIL, EVIL, EVIL), (EVIL,)),),
         "facts": RolloutFacts(EVIL, target=EVIL, kinds=(EVIL,), author=EVIL, duties=duties),

@@ -8,6 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """A client that hangs up while it is answered is no failure, and prints nothing into the next test's output."""
+
+    def handle_error(self, *_: object) -> None:
+        """Print nothing."""
+
+
 class Stub:
     """Serves `answers`, ``(method, path) -> (status, JSON)``, on loopback; anything else is 404.
 
@@ -22,7 +29,7 @@ class Stub:
         self.answers = answers or {}
         self.active = ("ollama", "gemma3:4b")
         self.seen: list[tuple[str, str, dict[str, str], bytes, int]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _QuietServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
