@@ -8,7 +8,6 @@ which of its characters are escaped, how, or where a line was broken. Base64, ba
 from __future__ import annotations
 
 import base64
-import html
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -124,6 +123,9 @@ def _meant(escape: str) -> str:
     """Return what an escape stands for; a line's end, with the indentation after it, for nothing."""
     first = escape[0]
     if first == "&":
+        # Its table of names is large, and few texts have such an escape: a watchdog does without.
+        import html  # noqa: PLC0415
+
         return html.unescape(escape)
     if first == "%":
         return bytes.fromhex(escape.replace("%", "")).decode(errors="replace")
