@@ -634,7 +634,7 @@ def test_24_hours_pass_in_seconds_on_the_same_path() -> None:
     assert watched.watched_s == 86_400.0
     assert len(window.samples) > 40_000
     # Seconds, not minutes; how many depends on what else the machine does.
-    assert spent < 15.0
+    assert spent < 30.0
 
 
 def test_a_provider_that_fails_after_23_hours_is_noticed_within_a_minute() -> None:
