@@ -22,7 +22,7 @@ from tests.config.test_load import request_for
 from tests.support.forks import ROOT
 from tests.support.json_schemas import refusals, refusals_of_file, schema_validator
 
-SHIPPED = sorted((ROOT / "scenarios").glob("*.yaml"))
+SHIPPED = sorted((ROOT / "scenarios").rglob("*.yaml"))
 BAD = [
     (name, path)
     for name, folder in (("scenario", "bad_scenarios"), ("target", "bad_targets"), ("policy", "bad_policies"))
