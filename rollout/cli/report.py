@@ -10,8 +10,9 @@ from rollout.audit.manifest import BY_REPORT
 from rollout.audit.seal import conclude
 from rollout.cli.journal_options import open_journal
 from rollout.core.errors import RolloutError
+from rollout.engine.late_report import build_and_seal
 from rollout.reporting.html.allure_generator import fetch_notice
-from rollout.reporting.html.assembly import build, built
+from rollout.reporting.html.assembly import build
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,11 +37,9 @@ def run(args: argparse.Namespace) -> int:
 
 def rebuild_report(args: argparse.Namespace, rollout: str, by: str) -> str:
     """Build the report of a rollout that a command has closed, seal its folder, and return the lines to print."""
-    folder = args.reports / rollout
     _announce_fetch()
     with open_journal(args) as journal:
-        line = built(journal, rollout, folder, os.environ).line
-        return "\n".join(filter(None, (line, conclude(journal, rollout, folder, os.environ, by=by).line)))
+        return build_and_seal(journal, rollout, args.reports, os.environ, by=by)
 
 
 def _announce_fetch() -> None:

@@ -13,6 +13,10 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rollout.journal.journal import Journal
 
 LOG = "report.log"
 """What the process prints, in the rollout's folder."""
@@ -46,22 +50,36 @@ def start(journal_url: str, rollout: str, reports: Path, env: Mapping[str, str])
             child.stdin.write(order.encode())
 
 
+def build_and_seal(journal: Journal, rollout: str, reports: Path, env: Mapping[str, str], *, by: str) -> str:
+    """Build the report of a rollout, seal its folder, and return the lines that say where they are.
+
+    Args:
+        journal: the journal with the rollout's entries.
+        rollout: its id.
+        reports: the folder of the evidence.
+        env: the environment variables.
+        by: who lists the files.
+    """
+    from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and `start` is called in an emergency
+    from rollout.reporting.html.assembly import built  # noqa: PLC0415
+
+    folder = reports / rollout
+    line = built(journal, rollout, folder, env).line
+    return "\n".join(filter(None, (line, conclude(journal, rollout, folder, env, by=by).line)))
+
+
 def main() -> int:
     """Build the report that standard input names, and seal its folder; return 0."""
-    from rollout.audit.manifest import BY_REPORT  # noqa: PLC0415 - heavy, and `start` is called in an emergency
-    from rollout.audit.seal import conclude  # noqa: PLC0415
+    from rollout.audit.manifest import BY_REPORT  # noqa: PLC0415 - heavy, as above
     from rollout.core.clock import SystemClock  # noqa: PLC0415
     from rollout.core.redaction import knowing  # noqa: PLC0415
     from rollout.journal.journal import Journal  # noqa: PLC0415
-    from rollout.reporting.html.assembly import built  # noqa: PLC0415
 
     os.nice(_NICE)
-    order = json.load(sys.stdin)
-    folder, redactor = Path(order["reports"]) / order["rollout"], knowing(os.environ)
+    order, redactor = json.load(sys.stdin), knowing(os.environ)
     with Journal.open(order["journal"], clock=SystemClock(), redact=redactor.value, create=False) as journal:
-        line = built(journal, order["rollout"], folder, os.environ).line
-        sealed = conclude(journal, order["rollout"], folder, os.environ, by=BY_REPORT).line
-    sys.stdout.write(redactor.text("\n".join(filter(None, (line, sealed)))) + "\n")
+        lines = build_and_seal(journal, order["rollout"], Path(order["reports"]), os.environ, by=BY_REPORT)
+    sys.stdout.write(redactor.text(lines) + "\n")
     return 0
 
 
