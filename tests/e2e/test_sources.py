@@ -144,7 +144,7 @@ def test_a_prometheus_that_stops_in_the_window_is_no_data(lab: Lab, own_promethe
 def test_what_users_met_between_two_calls_counts(lab: Lab, own_prometheus: PrometheusServer) -> None:
     # A busy machine is slow to begin the second call: MON-6 allows as much as the window lasts. The later the call, the
     # smaller the share of the errors, which are one burst: MON-2 breaches, or has too little evidence to the end.
-    lab.scenario["monitor"] |= {"window": "1m", "error_rate": 0.01}
+    lab.scenario["monitor"] |= {"window": "30s", "error_rate": 0.01}
     first = lab.run("--for=2s")
     assert (first.code, first.word) == (12, "IN PROGRESS"), first.out
     lab.faults({"provider": "openai", "error_share": 1, "calls": ["chat"]})
