@@ -9,23 +9,22 @@ from rollout.context import RolloutContext
 from rollout.engine.closure import Closure
 from rollout.journal.record import Kind
 from rollout.plugin.evidence import RunEvidence
+from rollout.reporting.html import report_process
 
 
 def write_final_documents(
-    rollout: RolloutContext, evidence: RunEvidence, env: Mapping[str, str], reporter: Any
+    rollout: RolloutContext, journal_url: str, evidence: RunEvidence, env: Mapping[str, str], reporter: Any
 ) -> tuple[str, ...]:
     """Build the report and seal the journal, and return what could not be written.
 
     Args:
         rollout: the rollout.
+        journal_url: its journal's URL.
         evidence: of this run of it.
         env: the environment variables.
         reporter: prints where they are.
     """
-    try:
-        problem = _build_report(rollout, evidence, env, reporter)
-    except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
-        problem = f"report.html: {error!r}"
+    problem = build_report(rollout, journal_url, evidence, env, reporter)
     return tuple(filter(None, (problem, seal_journal(rollout, env, reporter))))
 
 
@@ -49,12 +48,16 @@ def missing_of(closed: Closure, evidence: RunEvidence, late: tuple[str, ...] = (
     return tuple(dict.fromkeys((*closed.undocumented, *evidence.unwritten, *late)))
 
 
-def _build_report(rollout: RolloutContext, evidence: RunEvidence, env: Mapping[str, str], reporter: Any) -> str:
-    """Build the report, and return why it could not be written; empty where it was, or waits for its generator."""
-    from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy, and only needed after the verdict
+def build_report(
+    rollout: RolloutContext, journal_url: str, evidence: RunEvidence, env: Mapping[str, str], reporter: Any
+) -> str:
+    """Build the report, and return why it could not be written; empty where it was, or waits for its generator.
 
+    Arguments as in `write_final_documents`.
+    """
     announce_fetch(env, reporter)
-    line, problem = built(rollout.journal, rollout.id, rollout.folder, env, {rollout.run: evidence.results})
+    results = {rollout.run: evidence.results}
+    line, problem = report_process.build_in_own_process(journal_url, rollout.id, rollout.folder, results, env)
     reporter.write_line(line)
     return problem
 

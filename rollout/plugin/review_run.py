@@ -27,7 +27,7 @@ from rollout.journal.records import records
 from rollout.journal.spool import reconcile
 from rollout.plugin.check_outcomes import journal_outcome
 from rollout.plugin.evidence import rollout_evidence
-from rollout.plugin.final_documents import announce_fetch, seal_journal
+from rollout.plugin.final_documents import build_report, seal_journal
 from rollout.plugin.read_only_run import ReadOnlyRun, find_inapplicable_checks
 from rollout.plugin.run import describe_error
 from rollout.plugin.terminal import TerminalReporter
@@ -64,7 +64,7 @@ class ReviewRun(ReadOnlyRun):
             stop=rollout.stop,
             env=env,
         )
-        self.rollout = rollout
+        self.rollout, self._journal_url = rollout, options.journal
         self.documentation, self.learnings = options.documentation, options.learnings
         self.subject = f"{rollout.last_known_record().opened['change']} on {rollout.target.name}"
         by = identify(env).facts()
@@ -108,12 +108,8 @@ class ReviewRun(ReadOnlyRun):
 
     def _write_documents(self, reporter: Any) -> None:
         """Build the report, list what was written and seal the journal, as a rollout's run does."""
-        from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy, and only needed after the verdict
-
-        rollout, results = self.rollout, {self.rollout.run: self.evidence.results}
-        announce_fetch(self.env, reporter)
-        reporter.write_line(built(rollout.journal, rollout.id, rollout.folder, self.env, results).line)
-        seal_journal(rollout, self.env, reporter)
+        build_report(self.rollout, self._journal_url, self.evidence, self.env, reporter)
+        seal_journal(self.rollout, self.env, reporter)
 
     def close(self) -> None:
         """Close the gateway and the journal of this run."""

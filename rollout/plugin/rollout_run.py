@@ -354,7 +354,7 @@ class RolloutRun(SuiteRun):
         self.terminal.summary(
             reporter, replace(closed, undocumented=missing_of(closed, self.evidence)), self.code, self.error
         )
-        late = write_final_documents(self.rollout, self.evidence, self.env, reporter)
+        late = write_final_documents(self.rollout, self.session.journal_url, self.evidence, self.env, reporter)
         if not closed.is_kept:
             return
         is_missing = record_missing(self.rollout, closed, self.evidence, late)

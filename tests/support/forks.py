@@ -408,15 +408,27 @@ class _Loop:
 
 
 def _leave_out_the_page() -> None:
-    """Let everything be written but the page and its pictures."""
+    """Let everything be written but the page and its pictures, and by this process."""
     from rollout.engine import late_report
-    from rollout.reporting.html import allure_generator, assembly
+    from rollout.reporting.html import allure_generator, assembly, report_process
 
     def left_out(*_: object) -> None:
         raise allure_generator.GeneratorMissing("no test reads it: this run was forked")
 
     assembly._write_page = allure_generator.generate = left_out
     late_report.start = _start_nothing
+    report_process.build_in_own_process = _build_here
+
+
+def _build_here(
+    journal_url: str, rollout: str, folder: Path, results: Mapping[str, Path], env: Mapping[str, str]
+) -> tuple[str, str]:
+    from rollout.core.clock import SystemClock
+    from rollout.journal.journal import Journal
+    from rollout.reporting.html.assembly import built
+
+    with Journal.open(journal_url, clock=SystemClock(), create=False) as journal:
+        return built(journal, rollout, folder, env, results)
 
 
 def _start_nothing(*_: object) -> None:

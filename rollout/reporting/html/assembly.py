@@ -27,6 +27,7 @@ from rollout.reporting.html.history import history_of
 from rollout.reporting.html.junit import junit
 from rollout.reporting.html.outcomes import outcomes
 from rollout.reporting.html.page import private
+from rollout.reporting.html.report_process import REPORT, Built, not_built
 from rollout.reporting.html.rows import Row, fixtures, identify, is_closure, message_of, read, rows, shortened
 from rollout.reporting.html.story import Run, Story, tell
 from rollout.reporting.html.summary import summary
@@ -37,7 +38,6 @@ from rollout.reporting.timings import class_of, content_of
 # The labels that a row keeps; those of the tree are among them, because Allure does not group by a removed label.
 _LABELS = ("epic", "feature", "severity", "owner")
 
-REPORT = "report.html"
 JUNIT = "junit.xml"
 SUMMARY = "summary.md"
 CHART = "bake"
@@ -114,19 +114,6 @@ def _write_beside(story: Story, folder: Path, extra: Mapping[str, Path]) -> None
     (folder / SUMMARY).write_text(summary(story, clauses, standing, answers), encoding="utf-8")
 
 
-class Built(NamedTuple):
-    """The result of building a report.
-
-    Attributes:
-        line: the report's path, or why there is none and how to build it elsewhere.
-        problem: why it is missing; empty where it exists, or where only its generator is missing: a machine that has
-            the generator builds it later from the evidence.
-    """
-
-    line: str
-    problem: str = ""
-
-
 def built(
     journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
 ) -> Built:
@@ -143,9 +130,7 @@ def built(
         why = problem = str(error)
     except Exception as error:  # noqa: BLE001 - a report that cannot be built must not change the verdict
         why = problem = f"a defect in the suite, {type(error).__name__}: {error}"
-    command = f"rollout report {rollout} --reports={folder.parent}"
-    line = f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
-    return Built(line, problem and f"{REPORT}: {problem}")
+    return not_built(rollout, folder, why, problem)
 
 
 def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str]) -> str:
