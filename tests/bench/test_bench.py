@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bench import __main__ as bench
-from bench import precheck, reaction, reporting, window
+from bench import precheck, reaction, reporting, whole_run, window
 from bench.table import Row, machine, markdown
 
 
@@ -14,6 +14,7 @@ def _compiled_already(monkeypatch):
     """Let processes use the code that was compiled for other tests; a cache of their own takes seconds to fill."""
     monkeypatch.setattr(precheck, "compiled_in", lambda _: {})
     monkeypatch.setattr(reporting, "compiled_in", lambda _: {})
+    monkeypatch.setattr(whole_run, "compiled_in", lambda _: {})
 
 
 def test_the_bare_file_makes_the_calls_of_a_precheck(tmp_path):
@@ -54,6 +55,28 @@ def test_a_report_has_the_rows_that_it_is_measured_with(tmp_path):
     assert rows
     assert 30 <= int(rows[1]) < 80
     assert (tmp_path / "reports" / "r-1" / "report.html").is_file()
+
+
+def test_a_whole_run_has_its_time_and_the_memory_of_both_processes(tmp_path):
+    rows = whole_run.measure(tmp_path, runs=1)
+
+    cpu_s, peak_mb, watchdog_mb, closure_s = (float(row.measured.split()[0]) for row in rows)
+    assert cpu_s > 0.5
+    assert 30 < watchdog_mb < peak_mb < 500
+    assert 0 < closure_s < 60
+
+
+def test_a_run_that_is_not_kept_is_not_measured(tmp_path, monkeypatch):
+    lab = whole_run.Lab
+
+    def broken(folder, **settings):
+        made = lab(folder, **settings)
+        made.scenario["approved_by"] = []
+        return made
+
+    monkeypatch.setattr(whole_run, "Lab", broken)
+    with pytest.raises(RuntimeError, match="a run was not kept"):
+        whole_run.measure(tmp_path, runs=1)
 
 
 @pytest.mark.parametrize(("met", "code"), [(True, 0), (None, 0), (False, 1)])
