@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if __name__ == "__main__":
     # What is imported stays, so a collection finds no garbage in it: the process is armed a sixth earlier.
@@ -37,7 +37,6 @@ from rollout.core.visible import for_terminal
 from rollout.engine.closing_records import publish_late
 from rollout.engine.journaled_rollout import end_embedded, reopened
 from rollout.engine.rollback_closure import roll_back_and_close
-from rollout.engine.session import Session
 from rollout.gateway import manual_commands as by_hand
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
@@ -46,6 +45,10 @@ from rollout.journal.record import Kind
 from rollout.journal.replay import REPLAYED, replay
 from rollout.reporting import messages
 from rollout.reporting.notifications import page
+
+if TYPE_CHECKING:
+    # The process of the watchdog loads what its rollback needs, and nothing else.
+    from rollout.engine.session import Session
 
 T = TypeVar("T")
 
