@@ -64,6 +64,7 @@ def test_a_whole_run_has_its_time_and_the_memory_of_both_processes(tmp_path):
     assert cpu_s > 0.5
     assert 30 < watchdog_mb < peak_mb < 500
     assert 0 < closure_s < 60
+    assert re.search(r"; \d+\.\d\d s later, with its documents, it is printed$", rows[-1].measured)
 
 
 def test_a_run_that_is_not_kept_is_not_measured(tmp_path, monkeypatch):
