@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config.load import load_target
+from rollout.core.caller import identify
 from rollout.core.clauses import planned
-from rollout.core.clock import Clock, StopFlag, SystemClock
+from rollout.core.clock import Clock, StopFlag, SystemClock, format_utc
 from rollout.core.errors import RolloutError
 from rollout.core.options import ReleaseOptions
 from rollout.core.policy import Policy
@@ -19,6 +20,7 @@ from rollout.core.redaction import Redactor
 from rollout.core.request import Origin
 from rollout.core.result import Outcome
 from rollout.core.target import Target
+from rollout.core.visible import show_all
 from rollout.engine.credentials import connect, token_of
 from rollout.engine.embedded_gateway import described
 from rollout.gateway.drivers.selection import driver_of, lacking_of
@@ -26,11 +28,13 @@ from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.gateway.transport import Exchange
+from rollout.journal.record import NOT_APPLICABLE
 from rollout.plugin.evidence import RunEvidence
 from rollout.plugin.final_documents import announce_fetch
 from rollout.plugin.read_only_run import ReadOnlyRun, find_inapplicable_checks
 from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting import allure
+from rollout.reporting.allure import NOT_RUN
 
 PHASE = "release"
 
@@ -61,6 +65,7 @@ class ReleaseRun(ReadOnlyRun):
         """Start before the first check, and read the `.env` file: its secrets are known from then on."""
         self._options, self._origin = options, origin
         self.target, self.policy, self.clock = target, policy, SystemClock()
+        self._began = self.clock.now()
         self.subject = f"{target.name} at {target.url}"
         self.seen: list[Exchange] = []
         exchanges: list[Exchange] = []
@@ -106,11 +111,32 @@ class ReleaseRun(ReadOnlyRun):
         return f"mend it, and run it again: pytest -m release {where}" if problems else ""
 
     def _write_documents(self, reporter: Any) -> None:
-        from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - heavy, and only needed after the verdict
+        from rollout.reporting.html import assembly, banner  # noqa: PLC0415 - heavy, and only needed after the verdict
 
-        evidence = self.evidence
+        evidence, passed = self.evidence, not self.problems() and not self.error
         announce_fetch(self.env, reporter)
-        reporter.write_line(built_plain(evidence.results, evidence.folder, f"{self.word}: {self.subject}", self.env))
+        safe = {question: show_all(evidence.redactor.text(answer)) for question, answer in self._answers().items()}
+        subject = show_all(evidence.redactor.text(self.subject))
+        above = banner.banner_of_release(self.word, subject, safe, passed=passed)
+        title = f"{self.word}: {subject}"
+        reporter.write_line(assembly.built_plain(evidence.results, evidence.folder, title, above, self.env))
+
+    def _answers(self) -> dict[str, str]:
+        """Return the questions of the report's first screen and their answers; an empty one has none to give."""
+        problems, caller = self.problems(), identify(self.env)
+        failed = {id_: why for id_, why in problems.items() if not why.startswith(NOT_RUN)}
+        inapplicable = {id_: why for id_, why in self._left_out.items() if why.startswith(NOT_APPLICABLE)}
+        return {
+            "What": "the checks before a release, which only read",
+            "Failed": _listed(failed),
+            "Not run": _listed({id_: why for id_, why in problems.items() if id_ not in failed}),
+            "Not applicable": _listed(inapplicable),
+            "Not owed": ", ".join(id_ for id_ in self._left_out if id_ not in inapplicable),
+            "Trouble": self.error or "",
+            "Policy": self.policy.name,
+            "Run by": "; ".join(filter(None, (caller.name, caller.describe_job()))),
+            "When": f"{format_utc(self._began)} to {format_utc(self.clock.now())}",
+        }
 
     def close(self) -> None:
         """Close the gateway."""
@@ -141,6 +167,11 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> ReleaseR
     place = re.sub(r"[^\w.-]", "-", target.name)
     name = f"release-{SystemClock().now():%Y%m%d-%H%M%S}-{place}-{secrets.token_hex(2)}"
     return ReleaseRun(described(target), policy, options, options.reports / name, env, origin)
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    """Return clauses with their reasons, one after the other."""
+    return "; ".join(f"{id_}: {why.removeprefix(NOT_RUN).removeprefix(NOT_APPLICABLE)}" for id_, why in reasons.items())
 
 
 def _evidence(

@@ -133,14 +133,22 @@ def built(
     return not_built(rollout, folder, why, problem)
 
 
-def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str]) -> str:
-    """Build the report of a run without a rollout, and return a line with its path, or with why there is none."""
+def built_plain(results: Path, folder: Path, title: str, above: str, env: Mapping[str, str]) -> str:
+    """Build the report of a run without a rollout, and return a line with its path, or with why there is none.
+
+    Args:
+        results: its directory of results.
+        folder: where the report goes.
+        title: its title.
+        above: HTML for the top of the page.
+        env: where the generator's cache is found.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
             config = Path(work) / "allurerc.json"
             config.write_text(json.dumps(report_config(title)), encoding="utf-8")
             page = allure_generator.generate(config, results, env)
-            (folder / REPORT).write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
+            (folder / REPORT).write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
     except (RolloutError, OSError) as error:
         return f"report: not built, because {error}. The verdict stands, and the evidence is there"
     return f"report: {folder / REPORT}"

@@ -62,6 +62,30 @@ def banner(
     )
 
 
+def banner_of_release(word: str, subject: str, answers: Mapping[str, str], *, passed: bool) -> str:
+    """Return the banner of a check before a release as HTML: it is about no rollout, so it has no chart (REL).
+
+    Args:
+        word: the verdict.
+        subject: what was checked, described.
+        answers: questions and their answers; one without an answer is left out.
+        passed: whether every check of the plan passed.
+    """
+    state = "kept" if passed else "failed"
+    return render(
+        "banner.html",
+        state=state,
+        sign=STATES[state][0],
+        standing={"title": word, "why": subject},
+        also="",
+        commands=(),
+        later={},
+        chart=None,
+        first={question: answer for question, answer in answers.items() if answer},
+        links=[(f"../{INDEX}", "all rollouts")],
+    )
+
+
 def _also_failed(story: Story, standing: Verdict) -> list[str]:
     """Return the clauses that failed beside the one that the verdict gives as its reason."""
     failed = (id_ for id_, each in story.record.clauses.items() if each.outcome == "failed")
