@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import emergency, precheck, reaction, reporting, window
+from bench import emergency, precheck, reaction, reporting, side_by_side, window
 from bench.characteristic import record
 from bench.table import Row, machine, markdown
 from rollout.plugin import gc_tuning
 
-ALL = "abcdef"
+ALL = "abcdefh"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         "d": lambda folder: reporting.measure(folder, options.reports, options.checks),
         "e": lambda folder: emergency.measure(folder, options.emergencies),
         "f": lambda _folder: record.measure(quick=options.quick),
+        "h": lambda folder: side_by_side.measure(folder, options.turns),
     }
     # As in a run of the suite: the garbage collector does not scan the objects of the start-up.
     gc_tuning.is_over()
@@ -48,6 +49,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--reports", type=int, default=5, help="(d) pairs of reports")
     parser.add_argument("--checks", type=int, default=reporting.CHECKS, help="(d) rows of a report")
     parser.add_argument("--emergencies", type=int, default=10, help="(e) emergencies")
+    parser.add_argument("--turns", type=int, default=side_by_side.TURNS, help="(h) runs of each tool, in turn")
     parser.add_argument("--quick", action="store_true", help="(f) a hundredth of the windows, and no documents")
     options = parser.parse_args(arguments)
     unknown = set(options.which) - set(ALL)

@@ -1,4 +1,4 @@
-"""A pytest plug-in that leaves the report out of a run: it is not what (a) measures, and (d) measures it alone."""
+"""A pytest plug-in that leaves the report out of a run: only (d) measures it."""
 
 from __future__ import annotations
 
