@@ -1,6 +1,6 @@
 """What a user would take instead of the suite, each with the files that make the same calls.
 
-Each of them checks each answer: its status is 200, and its body is JSON and not empty. The versions are pinned here
+Each of them checks each answer: its status is 200, and its body is JSON. The versions are pinned here
 and nowhere else. An environment is installed from PyPI into the user's cache (`~/.cache/rollout-bench`), once for each
 list of requirements and each Python, so that only the first run of a bench waits for it.
 """
