@@ -79,7 +79,8 @@ class Tool:
         name: as a reader knows it.
         requirements: what to install; the versions of these distributions are printed. A tool without any is a program
             of the machine, of that name.
-        command: what follows the interpreter of the environment; `sh` starts a program of the machine.
+        command: the arguments after the environment's interpreter; for a program of the machine, the whole start of the
+            command line.
         write: writes the files of the calls into a folder, for a gateway's URL, and returns the command's arguments.
     """
 
