@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import emergency, precheck, reaction, reporting, whole_run, window
+from bench import emergency, precheck, reaction, reporting, side_by_side, whole_run, window
 from bench.characteristic import record
 from bench.table import Row, machine, markdown
 from rollout.plugin import gc_tuning
 
-ALL = "abcdefg"
+ALL = "abcdefgh"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         "e": lambda folder: emergency.measure(folder, options.emergencies),
         "f": lambda _folder: record.measure(quick=options.quick),
         "g": lambda folder: whole_run.measure(folder, options.runs),
+        "h": lambda folder: side_by_side.measure(folder, options.turns),
     }
     # As in a run of the suite: the garbage collector does not scan the objects of the start-up.
     gc_tuning.is_over()
@@ -50,6 +51,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--checks", type=int, default=reporting.CHECKS, help="(d) rows of a report")
     parser.add_argument("--emergencies", type=int, default=10, help="(e) emergencies")
     parser.add_argument("--runs", type=int, default=5, help="(g) runs without, and with a report")
+    parser.add_argument("--turns", type=int, default=side_by_side.TURNS, help="(h) runs of each tool, in turn")
     parser.add_argument("--quick", action="store_true", help="(f) a hundredth of the windows, and no documents")
     options = parser.parse_args(arguments)
     unknown = set(options.which) - set(ALL)

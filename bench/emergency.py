@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.processes import compiled_in
 from bench.table import Row
 from tests.support.behind_a_file import Workplace, workplace
 from tests.support.runs import ROOT, Lab
@@ -96,12 +97,11 @@ def _edited(at: Workplace, file: Path, to: tuple[str, str]) -> float:
 
 def _one(lab: Lab) -> float:
     command = [sys.executable, "-m", "rollout", "emergency", "--target=lab", f"--reports={lab.reports}"]
-    cache = {"PYTHONPYCACHEPREFIX": str(lab.folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
     began = datetime.now(UTC)
     done = subprocess.run(  # noqa: S603 - an argument list of our own making
         [*command, f"--targets={lab.folder / 'targets.yaml'}"],
         cwd=ROOT,
-        env=os.environ | cache,
+        env=os.environ | compiled_in(lab.folder),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

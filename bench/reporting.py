@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.precheck import compiled_in
+from bench.processes import compiled_in
 from bench.table import Row
 from rollout.core.clauses import PHASES
 from rollout.journal.record import Decision

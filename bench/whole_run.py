@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bench.precheck import compiled_in
+from bench.processes import compiled_in
 from bench.table import Row
 from rollout.journal.record import Kind
 from tests.support.runs import ROOT, Lab, entries

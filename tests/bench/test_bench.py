@@ -5,14 +5,14 @@ import re
 import pytest
 
 from bench import __main__ as bench
-from bench import precheck, reaction, reporting, whole_run, window
+from bench import precheck, processes, reaction, reporting, whole_run, window
 from bench.table import Row, machine, markdown
 
 
 @pytest.fixture(autouse=True)
 def _compiled_already(monkeypatch):
     """Let processes use the code that was compiled for other tests; a cache of their own takes seconds to fill."""
-    monkeypatch.setattr(precheck, "compiled_in", lambda _: {})
+    monkeypatch.setattr(processes, "compiled_in", lambda _: {})
     monkeypatch.setattr(reporting, "compiled_in", lambda _: {})
     monkeypatch.setattr(whole_run, "compiled_in", lambda _: {})
 
@@ -93,7 +93,7 @@ def test_a_measurement_that_does_not_exist_is_refused(capsys):
         bench.main(["ax"])
 
     assert refused.value.code == 2
-    assert "there is no measurement x; there are a, b, c, d, e, f" in capsys.readouterr().err
+    assert f"there is no measurement x; there are {', '.join(bench.ALL)}" in capsys.readouterr().err
 
 
 def test_the_table_names_what_was_measured_and_where():
