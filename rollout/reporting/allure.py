@@ -312,14 +312,15 @@ def executor_of(env: Mapping[str, str], run: str, title: str, now: datetime) -> 
         env: the variables, in which a CI service describes its job.
         run: the run's name.
         title: the report's name.
-        now: the time: outside of a job its seconds are the order.
+        now: the time: its milliseconds are the order. A job's number is not: two pipelines count on their own, and
+            a person's run has none.
     """
     by, number = identify(env), job_number(env)
     facts: dict[str, Any] = {
         "name": by.service or "rollout",
         "type": by.service.partition(" ")[0].casefold() or "rollout",
         "buildName": run if number is None else f"#{number} {run}",
-        "buildOrder": round(now.timestamp()) if number is None else number,
+        "buildOrder": round(now.timestamp() * 1000),
         "reportName": title,
     }
     return {**facts, "url": by.job, "buildUrl": by.job} if by.job else facts
