@@ -1,6 +1,7 @@
 """Make the pictures in docs/screenshots/ from real rollouts of the embedded gateway; it needs tmux and Chromium.
 
-``python -m docs.screenshots`` makes all of them; ``python -m docs.screenshots index live`` makes these two. No picture shows a journal that was written by hand: each rollout runs, and the killed one is killed.
+``python -m docs.screenshots`` makes all of them; ``python -m docs.screenshots index live`` makes these two. No picture
+shows a journal that was written by hand: each rollout runs, and the killed one is killed.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def test_a_result_says_its_target_and_has_a_history_of_its_own_there(write: Writ
 
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
-NOW_MS = 1_795_996_800_000
+ORDER = 20261130_000000
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ NOW_MS = 1_795_996_800_000
                 "name": "GitLab CI",
                 "type": "gitlab",
                 "buildName": "#41 run-1",
-                "buildOrder": NOW_MS,
+                "buildOrder": ORDER,
                 "url": "https://ci.example.com/1",
                 "buildUrl": "https://ci.example.com/1",
             },
@@ -204,12 +204,12 @@ NOW_MS = 1_795_996_800_000
                 "name": "Jenkins",
                 "type": "jenkins",
                 "buildName": "run-1",
-                "buildOrder": NOW_MS,
+                "buildOrder": ORDER,
                 "url": "https://j.example.com/7/",
                 "buildUrl": "https://j.example.com/7/",
             },
         ),
-        ({}, {"name": "rollout", "type": "rollout", "buildName": "run-1", "buildOrder": NOW_MS}),
+        ({}, {"name": "rollout", "type": "rollout", "buildName": "run-1", "buildOrder": ORDER}),
     ],
 )
 def test_the_executor_is_the_pipelines_job(env: dict[str, str], facts: dict[str, Any]) -> None:
@@ -221,7 +221,7 @@ def test_runs_of_pipelines_and_people_have_one_order_that_of_time() -> None:
         {"GITLAB_CI": "true", "CI_PIPELINE_IID": "41"},
         {"GITHUB_ACTIONS": "true", "GITHUB_RUN_NUMBER": "7"},
     )
-    moments = [NOW + timedelta(milliseconds=number) for number in range(4)]
+    moments = [NOW + timedelta(seconds=number) for number in range(4)]
     executors = [
         executor_of(env, "run", "R", at) for env, at in zip((gitlab, {}, github, gitlab), moments, strict=True)
     ]
