@@ -1,82 +1,286 @@
-"""Make the pictures in docs/screenshots/ from real runs: ``python docs/screenshots.py`` (needs tmux and Chromium)."""
+"""Make the pictures in docs/screenshots/ from real rollouts of the embedded gateway; it needs tmux and Chromium.
+
+``python -m docs.screenshots`` makes all of them; ``python -m docs.screenshots index live`` makes these two. No picture
+shows a journal that was written by hand: each rollout runs, and the killed one is killed.
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
+from rollout.core.clock import SystemClock
+from rollout.core.errors import JournalError
+from rollout.journal.journal import Journal
+from rollout.journal.record import Kind
+
+T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "screenshots"
-STORIES = ("quickstart", "slow-provider", "provider-goes-offline", "critical-alert", "canary")
-"""Shipped scenarios whose reports' first screens are pictures of their own, beside that of `SCENARIO`."""
+DESK, PHONE = ViewportSize(width=1400, height=900), ViewportSize(width=390, height=844)
+COLUMNS, LINES = 118, 40
+LONGEST_RUN_S = 180.0
+POLL_S = 0.2
+SAMPLES = 120
+"""How many samples a window has when its picture is taken."""
+WIDTH = 1240
+COLOURS = 256
+"""How many colours a picture has: enough for pages and charts, in half of the bytes."""
 
-SCENARIO = "scenarios/failing-provider.yaml"
-BLOCKED = """\
+IN_TERMINAL = "failing-provider"
+SHIPPED = ("quickstart", "slow-provider", "provider-goes-offline", "critical-alert", "canary")
+"""Shipped scenarios that run without a terminal."""
+
+CHANGE = """\
+change: {activate: openai, model: gpt-4o}
+ticket: DEMO-7
+author: alice
+impact: {risk: "low, a demonstration", affects: the background users of the embedded gateway, cost: none}
+operator: carol <carol@example.com>
+notify: [log]
+sandbox:
+  users_per_s: 20
+  faults: [{provider: ollama, latency_ms: 200}, {provider: openai, latency_ms: 200}]
+"""
+OWN: Mapping[str, str] = {
+    # Its author approves it, and the new provider is offline: several prechecks refuse it.
+    "blocked": """\
 change: {activate: openai, model: gpt-4o}
 author: alice
 approved_by: [alice]
-monitor: {window: 15s}
-sandbox:
-  faults:
-    - {provider: openai, status: offline}
-"""
-"""A scenario that several prechecks refuse: its author approves it, and the new provider is offline."""
+monitor: {window: 20s}
+sandbox: {faults: [{provider: openai, status: offline}]}
+""",
+    # The policy asks for a longer window than the scenario has.
+    "waived": f"""\
+{CHANGE}
+approved_by: [bob]
+monitor: {{window: 15s}}
+waivers:
+  - clause: PRE-4.4
+    reason: the vendor ends the old model tonight
+    granted_by: dave
+    until: 2099-01-01
+""",
+    # A hotfix that nobody has approved yet: the approval is owed once it is applied.
+    "owed": f"""\
+{CHANGE}
+class: emergency
+monitor: {{window: 20s}}
+""",
+    "watched": f"""\
+{CHANGE}
+approved_by: [bob]
+monitor: {{window: 2m}}
+""",
+    "killed": f"""\
+{CHANGE}
+approved_by: [bob]
+monitor: {{window: 1m}}
+""",
+}
+"""Scenarios of the pictures' own: name -> YAML."""
 
-DESK, PHONE = ViewportSize(width=1400, height=900), ViewportSize(width=390, height=844)
-COLUMNS, LINES = 118, 40
-LONGEST_RUN_S = 120.0
-WIDTH = 1240
+POLICY = """\
+sandbox:
+  window_at_least: 20s
+  not_demanded: [PRE-2.1, PRE-2.3, PRE-3.1, PRE-3.2, PRE-4.2, PRE-4.3]
+  outside_window: warn
+"""
+TARGET = """\
+demo:
+  url: {url}
+  environment: sandbox
+  safe: {{activate: vllm, model: gemma-3-4b-it}}
+"""
 # The live view once errors are counted, and the last line of the closing block.
 BAKING, ENDED = re.compile(r"MON-2 +\w+ +[1-9][\d.]* %"), re.compile(r"report: .*report\.html")
 
 
 def main() -> None:
-    """Run the scenarios, the last one in a terminal, and take the pictures of terminal, report and index."""
-    PICTURES.mkdir(exist_ok=True)
+    """Make the pictures that are named on the command line, or all."""
+    parser = argparse.ArgumentParser(description="Make the pictures in docs/screenshots/ from real rollouts.")
+    parser.add_argument("pictures", nargs="*", metavar="PICTURE", help=f"of: {', '.join(SHOTS)} (default: all)")
+    names = parser.parse_args().pictures or [*SHOTS]
+    if unknown := [name for name in names if name not in SHOTS]:
+        parser.error(f"there is no picture {unknown[0]}; there are {', '.join(SHOTS)}")
     with tempfile.TemporaryDirectory(prefix="rollout-screenshots-") as folder, sync_playwright() as playwright:
-        reports = Path(folder) / "reports"
-        blocked = Path(folder) / "blocked.yaml"
-        blocked.write_text(BLOCKED, encoding="utf-8")
-        stories = {name: run_scenario(f"scenarios/{name}.yaml", reports) for name in STORIES}
-        stories["blocked"] = run_scenario(str(blocked), reports)
-        live, end = in_terminal((program("pytest"), f"--scenario={SCENARIO}", f"--reports={reports}"))
-        report = max(reports.glob("*/report.html"))
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name, screen in (("terminal-live", live), ("terminal-end", end)):
-            shoot_terminal(chromium, screen.replace(str(reports), "reports"), PICTURES / f"{name}.png")
-        for name, story in {**stories, "failing-provider": report}.items():
-            shoot_first_screen(chromium, story, DESK, PICTURES / f"report-{name}.png")
-        shoot_first_screen(chromium, report, PHONE, PICTURES / "report-phone.png")
-        shoot_report(chromium, report)
-        shoot_index(chromium, reports / "index.html")
+        studio = Studio(Path(folder), chromium)
+        for name in names:
+            path = PICTURES / f"{name}.png"
+            SHOTS[name](studio, path)
+            reduce_colours(path)
+            print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1024:.0f} KiB", flush=True)
         chromium.close()
-        shutil.copy(report.with_name("bake.png"), PICTURES / "bake.png")
-    for path in sorted(PICTURES.glob("*.png")):
-        print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1024:.0f} KiB")
 
 
-def run_scenario(scenario: str, reports: Path) -> Path:
-    """Run a scenario to its end, and return its report."""
-    before = {*reports.glob("*/report.html")}
-    command = (program("pytest"), f"--scenario={scenario}", f"--reports={reports}")
-    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
-    (report,) = {*reports.glob("*/report.html")} - before
-    return report
+class Studio:
+    """The rollouts that the pictures show, each of which runs once, in one journal.
+
+    Attributes:
+        folder: a temporary folder for everything.
+        reports: the reports' folder.
+        chromium: the browser.
+    """
+
+    def __init__(self, folder: Path, chromium: Browser) -> None:
+        """Write the scenarios and their policy."""
+        self.folder, self.chromium = folder, chromium
+        self.reports = folder / "reports"
+        for name, text in OWN.items():
+            (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+        (folder / "policy.yaml").write_text(POLICY, encoding="utf-8")
+        self.report = cache(self._report)
+        self.terminal = cache(self._terminal)
+        self.watched = cache(self._watched)
+
+    def _report(self, story: str) -> Path:
+        """Let the story happen, and return its report."""
+        match story:
+            case "emergency":
+                return self._emergency()
+            case "killed":
+                return self._killed()
+            case "aborted":
+                return self.watched() / "aborted.html"
+            case "in-progress":
+                return self.watched() / "in-progress.html"
+            case _ if story == IN_TERMINAL:
+                self.terminal()
+                return self._newest(story)
+        subprocess.run(self._command(story), cwd=ROOT, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+        return self._newest(story)
+
+    def _terminal(self) -> tuple[str, str]:
+        """Return the terminal's screen in the window and at the end, with their colours."""
+        live, end = in_terminal(self._command(IN_TERMINAL))
+        return live.replace(str(self.reports), "reports"), end.replace(str(self.reports), "reports")
+
+    def _watched(self) -> Path:
+        """Take ``live.png`` in a window, build the report in it and after an abort, and return the folder of these."""
+        with self._running("watched") as process, self._served() as url:
+            rollout = self._in_window("watched")
+            shoot_live_page(self.chromium, url, self.folder / "live.png")
+            self._rollout("report", rollout)
+            shutil.copy(self.reports / rollout / "report.html", self.folder / "in-progress.html")
+            self._rollout("abort", rollout, "--reason=users report empty answers")
+            process.wait(LONGEST_RUN_S)
+        shutil.copy(self._newest("watched"), self.folder / "aborted.html")
+        return self.folder
+
+    def _killed(self) -> Path:
+        """Kill a run in its window; its watchdog rolls back and builds the report."""
+        with self._running("killed") as process:
+            self._in_window("killed")
+            process.send_signal(signal.SIGKILL)
+        return self._newest("killed")
+
+    def _emergency(self) -> Path:
+        """Order an emergency at a gateway of its own, and return the report, which nobody asks for."""
+        command = (program("rollout"), "sandbox", f"--dir={self.folder / 'gateway'}")
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as gateway:  # noqa: S603
+            try:
+                targets = self.folder / "gateway.yaml"  # beside the scenarios, the name would make it theirs
+                targets.write_text(TARGET.format(url=address(gateway)), encoding="utf-8")
+                reason = "--reason=every third answer of the active provider is an error"
+                self._rollout("emergency", "--target=demo", f"--targets={targets}", "--yes", reason)
+                return self._newest("emergency")
+            finally:
+                gateway.send_signal(signal.SIGINT)
+
+    # Parts of a story
+
+    def _command(self, story: str) -> tuple[str, ...]:
+        scenario = (self.folder if story in OWN else ROOT / "scenarios") / f"{story}.yaml"
+        return (program("pytest"), f"--scenario={scenario}", f"--reports={self.reports}")
+
+    def _rollout(self, *arguments: str) -> None:
+        command = (program("rollout"), *arguments, f"--reports={self.reports}")
+        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+
+    @contextmanager
+    def _running(self, story: str) -> Iterator[subprocess.Popen[bytes]]:
+        with subprocess.Popen(self._command(story), cwd=ROOT, stdout=subprocess.DEVNULL) as process:  # noqa: S603
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
+    def _served(self) -> Iterator[str]:
+        """Serve the live page; yield its address."""
+        command = (program("rollout"), "serve", f"--reports={self.reports}")
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603
+            try:
+                yield address(server)
+            finally:
+                server.send_signal(signal.SIGINT)
+
+    def _in_window(self, story: str) -> str:
+        """Wait until the story's window has gone on for a while, and return the rollout's id."""
+
+        def rollout() -> str:
+            found = [*self.reports.glob(f"*-{story}-*/")]
+            return found[0].name if found and self._samples(found[0].name) >= SAMPLES else ""
+
+        return wait_for(rollout, "samples in the window")
+
+    def _samples(self, rollout: str) -> int:
+        try:
+            with Journal.open(str(self.reports / "journal.sqlite"), clock=SystemClock(), create=False) as journal:
+                return sum(entry.kind == Kind.SAMPLE for entry in journal.entries(rollout))
+        except JournalError:
+            return 0  # it is only being made
+
+    def _newest(self, story: str) -> Path:
+        """Return the story's report, for which the watchdog or a command's process may still need a while."""
+        return wait_for(
+            lambda: max(self.reports.glob(f"*-{story}-*/report.html"), default=None), f"a report of {story}"
+        )
 
 
 def program(name: str) -> str:
     """Return the program of this environment."""
     return str(Path(sys.executable).with_name(name))
+
+
+def address(server: subprocess.Popen[str]) -> str:
+    """Return the address that a server prints first."""
+    for line in server.stdout or ():
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            return found[0]
+    raise SystemExit("the server ended without printing its address")
+
+
+def wait_for(look: Callable[[], T | None], what: str) -> T:
+    """Return what `look` returns as soon as it is true.
+
+    Raises:
+        SystemExit: it never was.
+    """
+    until = time.monotonic() + LONGEST_RUN_S
+    while not (found := look()):
+        if time.monotonic() > until:
+            raise SystemExit(f"not within {LONGEST_RUN_S:g} s: {what}")
+        time.sleep(POLL_S)
+    return found
 
 
 def in_terminal(command: tuple[str, ...]) -> tuple[str, str]:
@@ -85,72 +289,126 @@ def in_terminal(command: tuple[str, ...]) -> tuple[str, str]:
     size = ("-x", str(COLUMNS), "-y", str(LINES))
     subprocess.run([*tmux, "new-session", "-d", *size, "-c", str(ROOT), *command, ";", "set", "remain-on-exit", "on"], check=True)  # fmt: skip  # noqa: E501, S603
     try:
-        return screen_when(tmux, lambda text: len(BAKING.findall(text)) > 0), screen_when(tmux, ENDED.search)
+        return screen_when(tmux, BAKING), screen_when(tmux, ENDED)
     finally:
         subprocess.run([*tmux, "kill-server"], check=False)  # noqa: S603
 
 
-def screen_when(tmux: tuple[str, ...], shows: Callable[[str], object]) -> str:
-    """Return the screen as soon as it shows something."""
-    until = time.monotonic() + LONGEST_RUN_S
-    while time.monotonic() < until:
+def screen_when(tmux: tuple[str, ...], shown: re.Pattern[str]) -> str:
+    """Return the screen as soon as it shows this."""
+
+    def screen() -> str:
         told = subprocess.run([*tmux, "capture-pane", "-pe"], check=True, capture_output=True, text=True)  # noqa: S603
-        if shows(Text.from_ansi(told.stdout).plain):
-            return told.stdout
-        time.sleep(0.2)
-    raise SystemExit(f"the terminal never showed it:\n{told.stdout}")
+        return told.stdout if shown.search(Text.from_ansi(told.stdout).plain) else ""
+
+    return wait_for(screen, f"{shown.pattern} in the terminal")
 
 
-def shoot_terminal(chromium: Browser, screen: str, path: Path) -> None:
-    """Write a picture of a screen with its colours."""
-    console = Console(record=True, width=COLUMNS, file=Path("/dev/null").open("w", encoding="utf-8"), force_terminal=True)  # fmt: skip  # noqa: SIM115, E501
-    console.print(Text.from_ansi(screen.rstrip()))
-    svg = console.export_svg(title="pytest --scenario=scenarios/failing-provider.yaml")
-    page = chromium.new_page(viewport={"width": WIDTH, "height": 200})
+# Pictures
+
+
+def shoot_terminal(studio: Studio, path: Path, *, which: int) -> None:
+    """Write a picture of a screen with its colours: of the window (0), or of the end (1)."""
+    with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
+        console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
+        console.print(Text.from_ansi(studio.terminal()[which].rstrip()))
+    svg = console.export_svg(title=f"pytest --scenario=scenarios/{IN_TERMINAL}.yaml")
+    page = studio.chromium.new_page(viewport={"width": WIDTH, "height": 200})
     page.set_content(f'<body style="margin:0">{svg}</body>')
     page.locator("svg").first.screenshot(path=path)
     page.close()
 
 
-def shoot_first_screen(chromium: Browser, report: Path, size: ViewportSize, path: Path) -> None:
+def shoot_first_screen(studio: Studio, path: Path, *, story: str, size: ViewportSize = DESK) -> None:
     """Write the picture of a report's first screen at this size."""
-    page = chromium.new_page(viewport=size)
-    page.goto(report.as_uri())
-    page.get_by_test_id("tree-leaf").first.wait_for()
+    page = open_report(studio, story, size)
+    page.screenshot(path=path)
+    page.close()
+
+
+def shoot_failed_check(studio: Studio, path: Path) -> None:
+    """Write the picture of a check that failed, opened."""
+    page = open_report(studio, IN_TERMINAL, ViewportSize(width=WIDTH, height=1220))
+    page.get_by_test_id("tree-leaf").filter(has_text="✗").first.click()
+    page.get_by_test_id("test-result-attachment-header").first.click()
     settle(page)
     page.screenshot(path=path)
     page.close()
 
 
-def shoot_report(chromium: Browser, report: Path) -> None:
-    """Write the pictures of the report: a check that failed, and the row of the decision."""
-    page = chromium.new_page(viewport={"width": WIDTH, "height": 1220})
-    page.goto(report.as_uri())
-    page.get_by_test_id("tree-leaf").first.wait_for()
-    page.get_by_test_id("tree-leaf").filter(has_text="✗").first.click()
-    page.get_by_test_id("test-result-attachment-header").first.click()
-    settle(page)
-    page.screenshot(path=PICTURES / "report-failed-check.png")
-    page.go_back()
-    page.set_viewport_size({"width": WIDTH, "height": 1800})
+def shoot_closure(studio: Studio, path: Path) -> None:
+    """Write the picture of the row of the decision, opened."""
+    page = open_report(studio, IN_TERMINAL, ViewportSize(width=WIDTH, height=1800))
     page.get_by_test_id("tree-leaf").filter(has_text="ROLLED BACK").last.click()
     page.frame_locator("[data-testid=test-result-description-frame]").locator("img").wait_for()
     settle(page)
-    page.screenshot(path=PICTURES / "report-closure.png")
+    page.screenshot(path=path)
     page.close()
 
 
-def shoot_index(chromium: Browser, index: Path) -> None:
-    """Write the picture of the page over all rollouts."""
-    page = chromium.new_page(viewport={"width": WIDTH, "height": 400})
-    page.goto(index.as_uri())
-    page.screenshot(path=PICTURES / "index.png", full_page=True)
+def copy_chart(studio: Studio, path: Path) -> None:
+    """Copy the chart as a run writes it beside its report."""
+    shutil.copy(studio.report(IN_TERMINAL).with_name("bake.png"), path)
+
+
+def shoot_index(studio: Studio, path: Path) -> None:
+    """Write the picture of the page over all rollouts, of some at least."""
+    for story in ("quickstart", "emergency", "waived", "blocked", IN_TERMINAL):
+        studio.report(story)
+    page = studio.chromium.new_page(viewport=DESK)
+    page.goto((studio.reports / "index.html").as_uri())
+    page.screenshot(path=path)
     page.close()
+
+
+def shoot_live_page(chromium: Browser, url: str, path: Path) -> None:
+    """Write the picture of the live page once it shows a rollout; it is never at rest."""
+    page = chromium.new_page(viewport=DESK)
+    page.goto(url)
+    page.locator("article figure").first.wait_for()
+    page.screenshot(path=path)
+    page.close()
+
+
+def copy_live_page(studio: Studio, path: Path) -> None:
+    """Copy the picture of the live page, which can be taken in the window only."""
+    shutil.copy(studio.watched() / "live.png", path)
+
+
+def open_report(studio: Studio, story: str, size: ViewportSize) -> Page:
+    """Open a story's report once it is at rest."""
+    page = studio.chromium.new_page(viewport=size)
+    page.goto(studio.report(story).as_uri())
+    page.get_by_test_id("tree-leaf").first.wait_for()
+    settle(page)
+    return page
 
 
 def settle(page: Page) -> None:
     """Let fonts and animations come to rest."""
     page.wait_for_timeout(1500)
+
+
+def reduce_colours(path: Path) -> None:
+    """Write the picture again with few colours."""
+    with Image.open(path) as picture:
+        reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    reduced.save(path, optimize=True)
+
+
+STORIES = (*SHIPPED, IN_TERMINAL, "blocked", "waived", "owed", "emergency", "killed", "aborted", "in-progress")
+SHOTS: Mapping[str, Callable[[Studio, Path], None]] = {
+    "terminal-live": partial(shoot_terminal, which=0),
+    "terminal-end": partial(shoot_terminal, which=1),
+    **{f"report-{story}": partial(shoot_first_screen, story=story) for story in STORIES},
+    "report-phone": partial(shoot_first_screen, story=IN_TERMINAL, size=PHONE),
+    "report-failed-check": shoot_failed_check,
+    "report-closure": shoot_closure,
+    "bake": copy_chart,
+    "live": copy_live_page,
+    "index": shoot_index,
+}
+"""Picture -> what makes it. The index comes last: it shows every rollout before."""
 
 
 if __name__ == "__main__":

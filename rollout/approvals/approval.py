@@ -21,6 +21,7 @@ from rollout.approvals.ssh_signatures import SigningError, Unvouched, key_of, pr
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import canonical, sha256
 from rollout.core.errors import RolloutError
+from rollout.core.people import same_person
 from rollout.core.request import Request
 from rollout.core.schemas.validators import person, text
 from rollout.core.units import show_duration, shown
@@ -271,14 +272,6 @@ def distinct(accepted: Iterable[Approval], refused: Iterable[str]) -> Judged:
         if each not in counted
     ]
     return Judged(counted, (*refused, *twice))
-
-
-def same_person(one: str, other: str) -> bool:
-    """Return whether two names are one person's: ``alice``, ``Alice`` and ``alice@example.com`` are."""
-    one, other = one.casefold(), other.casefold()
-    if "@" in one and "@" in other:
-        return one == other
-    return one.partition("@")[0] == other.partition("@")[0]
 
 
 def _files(folder: Path, subject: str, role: Role, clause: str | None) -> Iterator[Path]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rollout.approvals.approval import Role, same_person, terms_of
+from rollout.approvals.approval import Role, terms_of
 from rollout.approvals.waivers import NAMED, judged_by_waiver
 from rollout.context import RolloutContext
 from rollout.core.caller import Caller, identify
 from rollout.core.errors import NotCleared
+from rollout.core.people import same_person
 from rollout.core.scenario import ChangeClass
 
 VARIABLES = "docs/APPROVALS.md lists the variables that name the person"

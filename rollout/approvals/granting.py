@@ -18,7 +18,6 @@ from rollout.approvals.approval import (
     Void,
     accepted_by,
     content_of,
-    same_person,
     terms_for,
 )
 from rollout.approvals.obligations import ObligationKind, fulfil, open_of
@@ -28,6 +27,7 @@ from rollout.config.project import JOURNAL, journal_in
 from rollout.core.caller import login
 from rollout.core.clock import SystemClock, format_utc
 from rollout.core.errors import RolloutError
+from rollout.core.people import same_person
 from rollout.core.redaction import knowing
 from rollout.core.request import EMBEDDED, Request
 from rollout.core.schemas.validators import person, text

@@ -12,7 +12,6 @@ from rollout.approvals.approval import (
     distinct,
     enter_accepted,
     judged,
-    same_person,
     terms_of,
 )
 from rollout.approvals.change_classes import authorize
@@ -21,6 +20,7 @@ from rollout.approvals.pull_request import merged
 from rollout.context import RolloutContext
 from rollout.core.caller import identify
 from rollout.core.errors import TryLater
+from rollout.core.people import same_person
 from rollout.core.scenario import Operator
 from rollout.core.units import show_duration
 from rollout.gateway import manual_commands

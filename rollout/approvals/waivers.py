@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
-from rollout.approvals.approval import Role, enter_accepted, judged, same_person, terms_of
+from rollout.approvals.approval import Role, enter_accepted, judged, terms_of
 from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
+from rollout.core.people import same_person
 from rollout.core.scenario import Waiver
 from rollout.gateway import manual_commands
 from rollout.journal.record import WAIVED, RolloutRecord

@@ -11,7 +11,7 @@ from pathlib import Path
 from rollout.approvals.obligations import open_of
 from rollout.audit.archive import write_archive
 from rollout.audit.legal_hold import describe_legal_hold
-from rollout.cli.journal_options import choose_rollout, open_journal
+from rollout.cli.journal_options import open_journal
 from rollout.core.caller import caller
 from rollout.core.canonical_json import sha256
 from rollout.core.clock import format_utc
@@ -20,6 +20,8 @@ from rollout.core.visible import on_one_line
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, RolloutRecord
 from rollout.journal.records import records
+from rollout.journal.replay import replay
+from rollout.journal.succession import Overtaken
 from rollout.reporting.html.index import write
 
 
@@ -36,13 +38,9 @@ def run(args: argparse.Namespace) -> int:
         if args.keep < 0:
             raise RolloutError(f"--keep: {args.keep} rollouts cannot be kept; write 0 or more")
         for rollout in [record.id for record in _old(journal, args.keep) if (reports / record.id).is_dir()]:
-            # Read again: a hold may have been placed while the rollouts before it were archived.
-            if why := why_it_stays(choose_rollout(journal, rollout), journal.now()):
-                sys.stdout.write(f"{rollout}: stays, {on_one_line(why)}\n")
-                continue
-            archive = _pruned(journal, rollout, reports / rollout, args.to.absolute())
-            sys.stdout.write(f"{rollout}: archived as {archive}\n")
-            pruned += 1
+            why, archive = _prune(journal, rollout, reports / rollout, args.to.absolute())
+            sys.stdout.write(f"{rollout}: {f'stays, {on_one_line(why)}' if why else f'archived as {archive}'}\n")
+            pruned += not why
         if pruned:
             write(journal, reports)
     sys.stdout.write(f"{pruned} rollout(s) archived and removed; the journal keeps what it says of them\n")
@@ -69,14 +67,27 @@ def why_it_stays(record: RolloutRecord, now: datetime) -> str:
     return ""
 
 
-def _pruned(journal: Journal, rollout: str, folder: Path, to: Path) -> Path:
+def _prune(journal: Journal, rollout: str, folder: Path, to: Path) -> tuple[str, Path | None]:
+    """Archive a rollout's folder and remove it; return why it stays, which is empty, and the archive.
+
+    A hold that is placed while the folder is archived counts: the entry that allows the removal follows only those
+    entries that were read before. Where another one came between, everything is read again.
+    """
     try:
-        archive = write_archive(journal, rollout, folder, to)
-        # Recorded before it is done: the audit reports a folder that is missing without an entry.
-        body = {"by": caller(), "archive": str(archive), "sha256": sha256(archive.read_bytes())}
-        journal.append(rollout, Kind.PRUNED, body)
-        shutil.rmtree(folder)
-        shutil.rmtree(folder.parent / "sandbox" / rollout, ignore_errors=True)
+        while True:
+            entries = journal.entries(rollout)
+            if why := why_it_stays(replay(rollout, entries), journal.now()):
+                return why, None
+            archive = write_archive(journal, rollout, folder, to)
+            body = {"by": caller(), "archive": str(archive), "sha256": sha256(archive.read_bytes())}
+            try:
+                # Recorded before it is done: the audit reports a folder that is missing without an entry.
+                journal.append_next(entries[-1].seq, rollout, Kind.PRUNED, body)
+            except Overtaken:
+                archive.unlink()
+                continue
+            shutil.rmtree(folder)
+            shutil.rmtree(folder.parent / "sandbox" / rollout, ignore_errors=True)
+            return "", archive
     except OSError as error:
         raise RolloutError(f"{rollout} is not archived: {error}; name another folder with --to") from error
-    return archive

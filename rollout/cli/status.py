@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from rollout.approvals.obligations import open_of
+from rollout.audit.legal_hold import describe_legal_hold
 from rollout.cli.journal_options import open_journal
 from rollout.cli.options import OPEN
 from rollout.cli.since import read_since
@@ -146,6 +147,7 @@ def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]
         "effect": str(effect_of(record)) or None,
         "held": case.why if case else None,
         "hold": _held(record),
+        "legal": f"hold {describe_legal_hold(record)}" if record.legal_hold else None,
         "window": None if record.extension is None else str(Extension.from_record(record.extension)),
         "why": (record.closed or {}).get("why"),
         "ended": describe_end(record, record.decision) or None,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select, update
 
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import Clock, format_utc
-from rollout.journal import chain, endings, leases, schema
+from rollout.journal import chain, endings, leases, schema, succession
 from rollout.journal.chain import GENESIS, Entry
 from rollout.journal.deadline import Deadline
 from rollout.journal.leases import Lease
@@ -150,6 +150,17 @@ class Journal(AbstractContextManager["Journal"]):
             target=lease.target,
             check=partial(leases.held, lease=lease),
         )[0]
+
+    @_in_time
+    def append_next(self, last: int, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
+        """Append an entry only if number `last` is its rollout's newest; comparison and entry are one transaction.
+
+        Raises:
+            Overtaken: the rollout has a newer entry; nothing was written.
+            JournalError: the entry was not written.
+        """
+        check = partial(succession.refuse, rollout=str(rollout), last=last)
+        return self._appended(rollout, self._kept([(kind, body)]), check=check)[0]
 
     @_in_time
     def append_ending(self, lease: Lease | None, rollout: str, body: Mapping[str, Any]) -> Entry:

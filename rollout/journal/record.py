@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rollout.core.caller import Caller
+from rollout.core.people import same_person
 from rollout.journal import chain
 
 
@@ -282,29 +283,36 @@ class RolloutRecord:
     def previous(self) -> str:
         """The provider and model before the change; ``unknown`` without a backup."""
         body = (self.backup or {}).get("previous")
-        return (
-            str(self.opened.get("before") or self.recalled or "unknown")
-            if body is None
-            else f"{body['provider']}:{body['model']}"
-        )
+        if body is None:
+            return str(self.opened.get("before") or self.recalled or "unknown")
+        return f"{body['provider']}:{body['model']}"
 
     @property
     def approved_by(self) -> tuple[str, ...]:
-        """Who approved the change, and how: ``bob (signed)``. Names in the scenario count where the policy says so."""
-        names_count = self.opened.get("policy", {}).get("review", "named") == "named"
-        found = dict.fromkeys(self.opened.get("scenario", {}).get("approved_by") or () if names_count else (), "")
-        for each in self.approvals:
-            if each["role"] in ("reviewer", "retrospective"):
-                found[each["approver"]] = " (signed)" if each.get("signature") else ""
-                found[each["approver"]] += " afterwards" if each["role"] == "retrospective" else ""
+        """Who approved the change, and how: ``bob (signed)``."""
+        found = dict.fromkeys(self.named_approvers, "")
+        for each in self.reviews:
+            how = " (signed)" if each.get("signature") else ""
+            found[each["approver"]] = f"{how} afterwards" if each["role"] == "retrospective" else how
         return tuple(f"{name}{how}" for name, how in found.items())
 
     @property
-    def approvers(self) -> str:
-        """Who approved the change, as text.
+    def reviews(self) -> tuple[Mapping[str, Any], ...]:
+        """The approvals of the change, beforehand and afterwards."""
+        return tuple(each for each in self.approvals if each["role"] in ("reviewer", "retrospective"))
 
-        ``nobody`` without an approval; for a standard change without one, the policy that lists it.
-        """
+    @property
+    def named_approvers(self) -> tuple[str, ...]:
+        """The scenario's names that count (PRE-2.2): if the policy says so, of others than author and `reviews`."""
+        if self.opened.get("policy", {}).get("review", "named") != "named":
+            return ()
+        known = (self.opened.get("author", ""), *(each["approver"] for each in self.reviews))
+        names = self.opened.get("scenario", {}).get("approved_by") or ()
+        return tuple(name for name in names if not any(same_person(name, other) for other in known))
+
+    @property
+    def approvers(self) -> str:
+        """Who approved the change, as text: without an approval ``nobody``, or the policy that lists it (standard)."""
         default = "nobody"
         if self.opened.get("class") == "standard":
             default = f"policy {self.opened.get('policy', {}).get('name')} beforehand (class standard)"

@@ -12,7 +12,7 @@ import io
 import json
 import platform
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -312,14 +312,15 @@ def executor_of(env: Mapping[str, str], run: str, title: str, now: datetime) -> 
         env: the variables, in which a CI service describes its job.
         run: the run's name.
         title: the report's name.
-        now: the time: outside of a job its seconds are the order.
+        now: the time: its digits in UTC, 20261130120000, are the order, which Allure shows below the trend. A job's
+            number is no order: two pipelines count on their own, and a person's run has none.
     """
     by, number = identify(env), job_number(env)
     facts: dict[str, Any] = {
         "name": by.service or "rollout",
         "type": by.service.partition(" ")[0].casefold() or "rollout",
         "buildName": run if number is None else f"#{number} {run}",
-        "buildOrder": round(now.timestamp()) if number is None else number,
+        "buildOrder": int(f"{now.astimezone(UTC):%Y%m%d%H%M%S}"),
         "reportName": title,
     }
     return {**facts, "url": by.job, "buildUrl": by.job} if by.job else facts

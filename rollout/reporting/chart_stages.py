@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rollout.core.canary_stages import STABILISE
 from rollout.reporting.chart_data import Bake, Curve
 
 if TYPE_CHECKING:
@@ -17,17 +18,18 @@ CONTROL = "control group"
 
 
 def mark_stages(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
-    """Mark where each stage of a canary begins, and write its share of the requests above the lowest panel."""
+    """Mark where each stage of a canary begins, and name it above the lowest panel: by its share of the requests."""
     for begin in bake.stages_at_s[1:]:
         for axes in panels:
             axes.axvline(begin / scale, color="#555555", linewidth=1.2, linestyle=(0, (1, 2)), zorder=3)
     lowest = panels[-1]
     for begin, name in zip(bake.stages_at_s, bake.stage_names, strict=True):
-        share = name.rpartition(" ")[2]
+        clause, _, share = name.rpartition(" ")
         lowest.text(
             begin / scale,
             1.04,
-            f" {share}",
+            # The last stage has the share of the one before it.
+            f" {'stabilise' if clause == STABILISE else share}",
             transform=lowest.get_xaxis_transform(),
             ha="left",
             va="bottom",

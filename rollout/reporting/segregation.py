@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rollout.approvals.approval import same_person
+from rollout.core.people import same_person
 from rollout.journal.record import RolloutRecord
 
 NOT_RECORDED = "the journal does not say who implemented it"
 NOBODY_APPROVED = "nobody approved it"
-_WITHIN = ("reviewer", "retrospective")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,8 @@ def duties_of(record: RolloutRecord) -> Duties:
 
 
 def _approvers(record: RolloutRecord) -> tuple[str, ...]:
-    """Return the names of the approvers; names in the scenario count where the policy says so."""
-    opened = record.opened
-    names_count = opened.get("policy", {}).get("review", "named") == "named"
-    named = opened.get("scenario", {}).get("approved_by") or () if names_count else ()
-    given = (each["approver"] for each in record.approvals if each["role"] in _WITHIN)
-    return tuple(dict.fromkeys((*named, *given)))
+    """Return the names of the approvers whose approval counted."""
+    return tuple(dict.fromkeys((*record.named_approvers, *(each["approver"] for each in record.reviews))))
 
 
 def _shared(author: str, approvers: tuple[str, ...], implementers: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rollout.approvals.approval import Approval, Judged, Role, content_of, enter_accepted, entered, judged, same_person
+from rollout.approvals.approval import Approval, Judged, Role, content_of, enter_accepted, entered, judged
 from rollout.audit.approvals import unfounded
 from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
@@ -146,14 +146,6 @@ def test_one_person_approves_once(desk: Desk) -> None:
     found = desk.judged()
     assert len(found.accepted) == 1
     assert "is signed with the key of " in found.refused[0]
-
-
-def test_names_are_compared_as_people_do() -> None:
-    """Case and a missing domain make no other person; another domain does."""
-    assert same_person("Alice", "alice")
-    assert same_person("alice@example.com", "ALICE")
-    assert not same_person("alice@example.com", "alice@example.org")
-    assert not same_person("alice", "bob")
 
 
 # What is void

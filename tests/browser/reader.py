@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext, Locator, Route, expect
 
 # The page fetches its own data from `data:` URLs; requests inside the file are not intercepted.
+_MOST_TABS = 40
 OUTSIDE = re.compile(r"^(?!file:|data:|blob:|about:)")
 
 
@@ -50,6 +51,16 @@ class Reader:
     def rows(self) -> list[str]:
         """Return the names of all rows of the tree, as they are open now, and of the groups."""
         return [text.replace("\n", " ") for text in self.page.get_by_test_id("tree-leaf").all_inner_texts()]
+
+    def tab_to(self, wanted: Locator) -> None:
+        """Press Tab until the element has the focus, which is visible then."""
+        for _ in range(_MOST_TABS):
+            self.page.keyboard.press("Tab")
+            if wanted.evaluate("element => element === document.activeElement"):
+                expect(wanted).to_have_css("outline-style", re.compile("solid|auto"))
+                assert wanted.evaluate("element => parseFloat(getComputedStyle(element).outlineWidth)") >= 1
+                return
+        raise AssertionError(f"the keyboard does not reach {wanted}")
 
     def row(self, words: str) -> Locator:
         """Return the row with these words."""

@@ -25,15 +25,6 @@ def rows(reader: Reader) -> Locator:
     return reader.page.locator("#rollouts tbody tr")
 
 
-def tab_to(reader: Reader, wanted: Locator) -> None:
-    """Press Tab until the element has the focus."""
-    for _ in range(30):
-        reader.page.keyboard.press("Tab")
-        if wanted.evaluate("element => element === document.activeElement"):
-            return
-    raise AssertionError(f"the keyboard does not reach {wanted}")
-
-
 def numbers_of(reader: Reader) -> list[str]:
     return [text.split("\n")[0] for text in reader.page.locator("#numbers b").all_inner_texts()]
 
@@ -70,11 +61,11 @@ def test_links_open_from_disk(index: Reader) -> None:
 
 def test_rows_are_found_with_the_keyboard_alone(index: Reader) -> None:
     page = index.page
-    tab_to(index, page.get_by_label("Words"))
+    index.tab_to(page.get_by_label("Words"))
     page.keyboard.type("KEPT alice")
     expect(page.get_by_role("status")).to_have_text("1 of 3 shown; the numbers are of these")
     expect(rows(index).filter(visible=True)).to_have_count(1)
-    tab_to(index, page.get_by_role("link", name="report of r-2", exact=True))
+    index.tab_to(page.get_by_role("link", name="report of r-2", exact=True))
     page.keyboard.press("Enter")
     expect(index.banner).to_contain_text("KEPT: every clause of the plan passed")
 
@@ -208,7 +199,7 @@ def test_the_address_of_a_row_hides_none(fleet: Reader) -> None:
 
 
 def test_a_filter_is_chosen_with_the_keyboard_alone(fleet: Reader) -> None:
-    tab_to(fleet, fleet.page.get_by_label("Person", exact=True))
+    fleet.tab_to(fleet.page.get_by_label("Person", exact=True))
     fleet.page.keyboard.type("bob")
     fleet.page.keyboard.press("Enter")
     expect(fleet.page.get_by_role("status")).to_contain_text("1 of 6 shown")

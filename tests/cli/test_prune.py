@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import tarfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rollout.audit.archive import write_archive
 from rollout.cli.main import main
 from rollout.core.clock import SystemClock
 from rollout.core.policy import Policy
@@ -53,6 +58,67 @@ def test_a_released_one_is_archived(reports: Path) -> None:
     assert record.legal_hold is None
     assert [(body["is_placed"], body["reason"]) for body in bodies] == [(True, "case 7"), (False, "closed")]
     assert all(body["by"] for body in bodies)
+
+
+class Between:
+    """Does something once, after a rollout's folder was packed and before it is removed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+        """Take the place of what writes the archive."""
+        self.packed = 0
+        self._act = act
+        monkeypatch.setattr("rollout.cli.prune.write_archive", self._write)
+
+    def _write(self, *args: Any) -> Path:
+        archive = write_archive(*args)
+        self.packed += 1
+        if self.packed == 1:
+            self._act()
+        return archive
+
+
+def test_a_hold_that_is_placed_after_the_folder_was_packed_holds(
+    reports: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    between = Between(monkeypatch, lambda: hold(reports, "--reason=case 7"))
+    assert prune(reports) == 0
+    assert between.packed == 1
+    assert "r-1: stays, under a legal hold by " in capsys.readouterr().out
+    assert (reports / "r-1").is_dir()
+    assert [*(reports.parent / "archives").iterdir()] == []
+    with Journal.open(str(reports / "journal.sqlite"), clock=SystemClock(), create=False) as journal:
+        assert journal.entries("r-1", Kind.PRUNED) == ()
+
+
+def test_an_archive_holds_what_was_written_while_it_was_packed(reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hold_and_release() -> None:
+        hold(reports, "--reason=case 7")
+        hold(reports, "--release", "--reason=a mistake")
+
+    between = Between(monkeypatch, hold_and_release)
+    assert prune(reports) == 0
+    assert between.packed == 2
+    assert not (reports / "r-1").exists()
+    with tarfile.open(reports.parent / "archives" / "r-1.tar.gz") as archive:
+        entries = archive.extractfile("r-1.journal.jsonl")
+        assert entries is not None
+        assert entries.read().count(b"a mistake") == 1
+
+
+def test_a_hold_on_what_was_archived_names_the_file(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prune(reports) == 0
+    assert hold(reports, "--reason=case 7") == 0
+    archive = reports.parent / "archives" / "r-1.tar.gz"
+    assert f"its folder was archived as {archive} at " in capsys.readouterr().out
+
+
+def test_the_status_shows_a_hold(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hold(reports, "--reason=case 7") == 0
+    assert main(["status", "--all", f"--reports={reports}"]) == 0
+    assert re.search(r"^legal   hold by .* since .*: case 7$", capsys.readouterr().out, re.MULTILINE)
+    assert hold(reports, "--release", "--reason=closed") == 0
+    assert main(["status", "--all", f"--reports={reports}"]) == 0
+    assert "legal " not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.support.allure_tools import allure2, allure3, read
 from tests.support.runs import Lab, Run
 
 JOB = "https://ci.example.com/runs"
+BY_HAND = 3
 
 
 class OtherLab(Lab):
@@ -54,14 +55,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 
 def rollout_in(lab: Lab, number: int) -> Path:
-    """Run a rollout as the pipeline's job of this number; its gateway is at the previous provider before."""
+    """Run a rollout as the pipeline's job of this number; its gateway is at the previous provider before.
+
+    The third is a person's, without a job.
+    """
     job = {"BUILDKITE": "true", "BUILDKITE_BUILD_NUMBER": str(number), "BUILDKITE_BUILD_URL": f"{JOB}/{number}"}
-    lab.env |= job
+    lab.env = {} if number == BY_HAND else job
     lab.intrude("ollama", "gemma3:4b")
     lab.faults(*([{"provider": "openai", "since": "activation", "error_share": 1}] if number == 4 else []))
     run = lab.run()
     assert run.word == ("ROLLED BACK, verified" if number == 4 else "KEPT"), run.out
     return results(run)
+
+
+def rollout_of(results: Path) -> str:
+    """Return the id of the rollout whose results these are: ``ID/allure-results/RUN``."""
+    return results.parent.parent.name
 
 
 def results(run: Run) -> Path:
@@ -106,14 +115,11 @@ def test_allure_2_shows_the_trend_of_one_target(runs: Runs, tmp_path: Path) -> N
         report = allure2(tmp_path, work)
     assert report is not None
     trend = read(report / "history" / "history-trend.json")
-    assert [(point["buildOrder"], point["data"]["failed"] > 0) for point in trend] == [
-        (5, False),
-        (4, True),
-        (3, False),
-        (2, False),
-        (1, False),
-    ]
-    assert trend[0]["reportName"].startswith("Rollout ")
+    # The newest first; the third is a person's, without a job's number.
+    assert [point["reportName"] for point in trend] == [f"Rollout {rollout_of(each)}" for each in reversed(runs.lab)]
+    assert [point["data"]["failed"] > 0 for point in trend] == [False, True, False, False, False]
+    orders = [point["buildOrder"] for point in trend]
+    assert orders == sorted({*orders}, reverse=True)
     assert {len(each["items"]) for each in read(report / "history" / "history.json").values()} == {5}
     (executor,) = read(report / "widgets" / "executors.json")
     assert (executor["name"], executor["type"], executor["buildUrl"]) == ("Buildkite", "buildkite", f"{JOB}/5")

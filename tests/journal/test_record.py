@@ -142,6 +142,23 @@ def test_who_approved_it_is_who_counts(review: str, names: tuple[str, ...]):
     assert record.approvers == ", ".join(names)
 
 
+@pytest.mark.parametrize(
+    ("names", "approver", "words"),
+    [
+        (["alice"], None, "nobody"),
+        (["Alice@example.com", "bob"], None, "bob"),
+        (["Bob", "dave"], "bob@example.com", "dave, bob@example.com"),
+    ],
+)
+def test_a_name_of_the_author_or_of_a_documents_approver_is_no_approval_of_its_own(
+    names: list[str], approver: str | None, words: str
+):
+    given = [(Kind.APPROVAL, {"role": "reviewer", "approver": approver})] if approver else []
+    operator = (Kind.APPROVAL, {"role": "operator", "approver": "dave"})
+    record = journaled((Kind.OPENED, {"author": "alice", "scenario": {"approved_by": names}}), operator, *given)
+    assert record.approvers == words
+
+
 # What only a write undoes (safety rule 9)
 
 

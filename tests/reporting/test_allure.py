@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -181,6 +181,7 @@ def test_a_result_says_its_target_and_has_a_history_of_its_own_there(write: Writ
 
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
+ORDER = 20261130_000000
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ NOW = datetime(2026, 11, 30, tzinfo=UTC)
                 "name": "GitLab CI",
                 "type": "gitlab",
                 "buildName": "#41 run-1",
-                "buildOrder": 41,
+                "buildOrder": ORDER,
                 "url": "https://ci.example.com/1",
                 "buildUrl": "https://ci.example.com/1",
             },
@@ -203,16 +204,30 @@ NOW = datetime(2026, 11, 30, tzinfo=UTC)
                 "name": "Jenkins",
                 "type": "jenkins",
                 "buildName": "run-1",
-                "buildOrder": round(NOW.timestamp()),
+                "buildOrder": ORDER,
                 "url": "https://j.example.com/7/",
                 "buildUrl": "https://j.example.com/7/",
             },
         ),
-        ({}, {"name": "rollout", "type": "rollout", "buildName": "run-1", "buildOrder": round(NOW.timestamp())}),
+        ({}, {"name": "rollout", "type": "rollout", "buildName": "run-1", "buildOrder": ORDER}),
     ],
 )
 def test_the_executor_is_the_pipelines_job(env: dict[str, str], facts: dict[str, Any]) -> None:
     assert executor_of(env, "run-1", "Rollout r-1", NOW) == {**facts, "reportName": "Rollout r-1"}
+
+
+def test_runs_of_pipelines_and_people_have_one_order_that_of_time() -> None:
+    gitlab, github = (
+        {"GITLAB_CI": "true", "CI_PIPELINE_IID": "41"},
+        {"GITHUB_ACTIONS": "true", "GITHUB_RUN_NUMBER": "7"},
+    )
+    moments = [NOW + timedelta(seconds=number) for number in range(4)]
+    executors = [
+        executor_of(env, "run", "R", at) for env, at in zip((gitlab, {}, github, gitlab), moments, strict=True)
+    ]
+    assert [each["buildName"] for each in executors] == ["#41 run", "run", "#7 run", "#41 run"]
+    orders = [each["buildOrder"] for each in executors]
+    assert orders == sorted({*orders})
 
 
 def test_raw_results_have_environment_executor_and_categories(tmp_path: Path) -> None:

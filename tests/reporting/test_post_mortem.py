@@ -30,6 +30,8 @@ in 59 ms; ollama was connected 3 times in a row; the diff is empty.
 
 ![The chart of the bake time: requests, limits and the moment of the decision](bake.svg)
 
+The chart is drawn with the report. Where it is missing, `rollout report r-1` draws it.
+
 ## How long it took
 
 | from | to | took |

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -30,20 +30,10 @@ def describe_runs(record: RolloutRecord) -> str:
 
 
 def _approvals(record: RolloutRecord) -> Iterator[str]:
-    counted = [each for each in record.approvals if each["role"] in (Role.REVIEWER, Role.RETROSPECTIVE)]
-    known = {each["approver"] for each in counted}
-    for words in record.approved_by:
-        # A name that no approval of the journal explains counts because the scenario lists it.
-        if words not in known and not _is_qualified(words, known):
-            own = ", and does not count: it is the author's own" if words == record.opened.get("author") else ""
-            yield f"{words} (named in approved_by, not signed{own})"
-    for each in counted:
+    for name in record.named_approvers:
+        yield f"{name} (named in approved_by, not signed)"
+    for each in record.reviews:
         yield f"{each['approver']} ({', '.join(_how(each))})"
-
-
-def _is_qualified(words: str, known: Collection[str]) -> bool:
-    """Return whether the words are a known name with how it approved, as `RolloutRecord.approved_by` has them."""
-    return any(words.startswith((f"{name} (signed)", f"{name} afterwards")) for name in known)
 
 
 def _how(approval: Mapping[str, Any]) -> Iterator[str]:

@@ -101,13 +101,13 @@ def test_a_folder_that_the_journal_does_not_know_is_named(tmp_path: Path) -> Non
 
 
 def test_text_of_others_is_text(tmp_path: Path) -> None:
-    scenario = Scenario("s", "s.yaml", EVIL, (NEW,), author=EVIL, ticket=EVIL, approved_by=(EVIL,))
+    scenario = Scenario("s", "s.yaml", EVIL, (NEW,), author=EVIL, ticket=EVIL, approved_by=(f"bob {EVIL}",))
     with JournaledRollout(tmp_path, scenario=scenario) as journaled:
         journaled.closes(Decision.NOTHING_APPLIED, EVIL, EVIL)
         text = read(journaled)
     assert text.count("<script>") == 1  # its own
     assert "<img" not in text
-    assert text.count("&lt;script&gt;alert") == 10
+    assert text.count("&lt;script&gt;alert") == 11
 
 
 def test_the_class_and_the_approvers_are_shown(tmp_path: Path) -> None:
