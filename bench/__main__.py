@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import emergency, precheck, reaction, reporting, window
+from bench import commands, emergency, precheck, reaction, reporting, window
 from bench.characteristic import record
 from bench.table import Row, machine, markdown
 from rollout.plugin import gc_tuning
 
-ALL = "abcdef"
+ALL = "abcdefi"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         "d": lambda folder: reporting.measure(folder, options.reports, options.checks),
         "e": lambda folder: emergency.measure(folder, options.emergencies),
         "f": lambda _folder: record.measure(quick=options.quick),
+        "i": lambda folder: commands.measure(folder, options.history, options.commands),
     }
     # As in a run of the suite: the garbage collector does not scan the objects of the start-up.
     gc_tuning.is_over()
@@ -48,6 +49,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--reports", type=int, default=5, help="(d) pairs of reports")
     parser.add_argument("--checks", type=int, default=reporting.CHECKS, help="(d) rows of a report")
     parser.add_argument("--emergencies", type=int, default=10, help="(e) emergencies")
+    parser.add_argument("--history", type=int, default=1000, help="(i) rollouts in the journal")
+    parser.add_argument("--commands", type=int, default=5, help="(i) runs of each command")
     parser.add_argument("--quick", action="store_true", help="(f) a hundredth of the windows, and no documents")
     options = parser.parse_args(arguments)
     unknown = set(options.which) - set(ALL)

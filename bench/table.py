@@ -17,7 +17,7 @@ class Row:
     """One line of the table.
 
     Attributes:
-        id: ``a`` to ``f``; several lines may belong to one measurement.
+        id: ``a`` to ``i``; several lines may belong to one measurement.
         what: what was measured, and over how many runs.
         measured: the numbers, in words.
         limit: the limit of the numbers; empty for a line that only informs.

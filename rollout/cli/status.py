@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout.approvals.obligations import open_of
 from rollout.cli.journal_options import open_journal
@@ -19,15 +19,17 @@ from rollout.core.clock import SystemClock
 from rollout.core.errors import ExitCode
 from rollout.core.text import one_line
 from rollout.core.visible import beneath, on_one_line
-from rollout.engine import drift
-from rollout.engine.recovery import Case, in_flight
+from rollout.journal.journal import Journal
 from rollout.journal.record import RolloutRecord
-from rollout.journal.records import records
+from rollout.journal.records import records, unsettled_records
 from rollout.monitoring.extension import Extension
 from rollout.monitoring.hold import of_record
 from rollout.reporting.time_in_effect import effect_of
 from rollout.reporting.timeline import clock
 from rollout.reporting.window_end import describe_end, what_it_could_tell
+
+if TYPE_CHECKING:
+    from rollout.engine.recovery import Case
 
 _COLUMNS = ("since", "rollout", "state", "change", "target", "by", "why")
 
@@ -89,15 +91,15 @@ def run(args: argparse.Namespace) -> int:
     if args.reconcile is not None:
         return _reconcile(args)
     with open_journal(args) as journal:
-        cases = {case.record.id: case for case in in_flight(journal)}
         now = journal.now()
         since = None if args.since is None else read_since(args.since, now)
         asked = StatusQuery(args.target, since, args.decision, args.author)
         everything = args.all or bool(asked)
+        known = records(journal) if everything else unsettled_records(journal)
         found = [
-            (collect_facts(record, cases.get(record.id)), open_of(record))
-            for record in records(journal)
-            if asked.fits(record) and (everything or record.id in cases or _has_obligations(record))
+            (collect_facts(record, _case(journal, record)), open_of(record))
+            for record in known
+            if asked.fits(record) and (everything or record.in_flight or _has_obligations(record))
         ]
     if args.json:
         print(json.dumps([facts | {"owed": [each.facts(now) for each in owed]} for facts, owed in found], indent=2))
@@ -114,10 +116,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reconcile(args: argparse.Namespace) -> int:
+    from rollout.engine import drift  # noqa: PLC0415 - it loads the client of the gateway
+
     with open_journal(args) as journal:
         found = drift.reconcile(records(journal), args.reconcile, os.environ, SystemClock())
     print(json.dumps(found.facts(), indent=2) if args.json else drift.text(found), end="\n" if args.json else "")
     return ExitCode.CHECK_FAILED if found.outside else 0
+
+
+def _case(journal: Journal, record: RolloutRecord) -> Case | None:
+    """Return who has a rollout in flight in its hands; None for any other."""
+    if not record.in_flight:
+        return None
+    from rollout.engine.recovery import examine_case  # noqa: PLC0415 - it loads what a rollback needs
+
+    return examine_case(journal, record)
 
 
 def _has_obligations(record: RolloutRecord) -> bool:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bench import __main__ as bench
-from bench import precheck, reaction, reporting, window
+from bench import commands, precheck, reaction, reporting, window
 from bench.table import Row, machine, markdown
 
 
@@ -14,6 +14,7 @@ def _compiled_already(monkeypatch):
     """Let processes use the code that was compiled for other tests; a cache of their own takes seconds to fill."""
     monkeypatch.setattr(precheck, "compiled_in", lambda _: {})
     monkeypatch.setattr(reporting, "compiled_in", lambda _: {})
+    monkeypatch.setattr(commands, "compiled_in", lambda _: {})
 
 
 def test_the_bare_file_makes_the_calls_of_a_precheck(tmp_path):
@@ -56,6 +57,17 @@ def test_a_report_has_the_rows_that_it_is_measured_with(tmp_path):
     assert (tmp_path / "reports" / "r-1" / "report.html").is_file()
 
 
+def test_the_commands_are_measured_on_a_journal_that_is_valid(tmp_path):
+    rows = commands.measure(tmp_path, rollouts=8, runs=1)
+
+    assert len(rows) == 6
+    entries = re.search(r"verify-journal`, (\d+) entries", rows[1].what)
+    assert entries
+    assert int(entries[1]) > 8 * 50
+    assert all(row.met is not None for row in rows)
+    assert (tmp_path / "part" / "index.html").read_text(encoding="utf-8").count("copy-00002")
+
+
 @pytest.mark.parametrize(("met", "code"), [(True, 0), (None, 0), (False, 1)])
 def test_only_a_limit_that_is_missed_fails_the_bench(monkeypatch, capsys, met, code):
     monkeypatch.setattr(window, "measure", lambda _folder, _polls: [Row("c", "CPU", "9 s", "<= 3 s", met=met)])
@@ -69,7 +81,7 @@ def test_a_measurement_that_does_not_exist_is_refused(capsys):
         bench.main(["ax"])
 
     assert refused.value.code == 2
-    assert "there is no measurement x; there are a, b, c, d, e, f" in capsys.readouterr().err
+    assert "there is no measurement x; there are a, b, c, d, e, f, i" in capsys.readouterr().err
 
 
 def test_the_table_names_what_was_measured_and_where():
