@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rollout.approvals.obligations import open_of
 from rollout.cli.journal_options import open_journal
@@ -22,14 +22,6 @@ from rollout.core.visible import beneath, on_one_line
 from rollout.journal.journal import Journal
 from rollout.journal.record import RolloutRecord
 from rollout.journal.records import records, unsettled_records
-from rollout.monitoring.extension import Extension
-from rollout.monitoring.hold import of_record
-from rollout.reporting.time_in_effect import effect_of
-from rollout.reporting.timeline import clock
-from rollout.reporting.window_end import describe_end, what_it_could_tell
-
-if TYPE_CHECKING:
-    from rollout.engine.recovery import Case
 
 _COLUMNS = ("since", "rollout", "state", "change", "target", "by", "why")
 
@@ -71,6 +63,8 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    from rollout.reporting.timeline import clock  # noqa: PLC0415
+
     # Without obligations their column is left out: it would make the others narrower.
     columns = (*_COLUMNS, "owed") if any(row["owed"] for row in rows) else _COLUMNS
     table = Table(*columns)
@@ -97,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         everything = args.all or bool(asked)
         known = records(journal) if everything else unsettled_records(journal)
         found = [
-            (collect_facts(record, _case(journal, record)), open_of(record))
+            (_facts(journal, record), open_of(record))
             for record in known
             if asked.fits(record) and (everything or record.in_flight or _has_obligations(record))
         ]
@@ -124,49 +118,14 @@ def _reconcile(args: argparse.Namespace) -> int:
     return ExitCode.CHECK_FAILED if found.outside else 0
 
 
-def _case(journal: Journal, record: RolloutRecord) -> Case | None:
-    """Return who has a rollout in flight in its hands; None for any other."""
-    if not record.in_flight:
-        return None
-    from rollout.engine.recovery import examine_case  # noqa: PLC0415 - it loads what a rollback needs
+def _facts(journal: Journal, record: RolloutRecord) -> dict[str, object]:
+    """Return what is shown of a rollout; what that loads takes longer than to find that there is nothing to show."""
+    from rollout.cli.status_facts import collect_facts  # noqa: PLC0415 - see above
+    from rollout.engine.recovery import examine_case  # noqa: PLC0415
 
-    return examine_case(journal, record)
+    return collect_facts(record, examine_case(journal, record) if record.in_flight else None)
 
 
 def _has_obligations(record: RolloutRecord) -> bool:
     """Return whether a closed rollout still has an obligation, or evidence to be written."""
     return bool(open_of(record) or record.missing_evidence)
-
-
-def _state(record: RolloutRecord, case: Case | None) -> str:
-    if record.awaits_evidence:
-        return "kept, evidence owed"
-    return "in flight" if case else str(record.decision or "open").replace("_", " ")
-
-
-def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]:
-    """Return what is known of a rollout: what, where, since when, by whom, until when, and what to do."""
-    return {
-        "rollout": record.id,
-        "state": _state(record, case),
-        "change": record.opened["change"],
-        "target": f"{record.opened['target']['name']} at {record.opened['url']}",
-        "by": record.opened["author"],
-        "run_by": record.run_by or None,
-        "since": record.opened_at,
-        "closed": record.closed_at or None,
-        "missing": "; ".join(record.missing_evidence) or None,
-        "effect": str(effect_of(record)) or None,
-        "held": case.why if case else None,
-        "hold": _held(record),
-        "window": None if record.extension is None else str(Extension.from_record(record.extension)),
-        "why": (record.closed or {}).get("why"),
-        "ended": describe_end(record, record.decision) or None,
-        "power": what_it_could_tell(record) or None,
-        "next": None if case is None else f"rollout {'recover' if case.stranded else f'abort {record.id}'}",
-    }
-
-
-def _held(record: RolloutRecord) -> str | None:
-    hold = of_record(record, SystemClock().now())
-    return None if hold is None else f"the rollback is {hold}"

@@ -22,9 +22,8 @@ from rollout.journal.seen import Seen
 from rollout.journal.store import Store
 
 _PAGE_ENTRIES = 2000
-"""A second's work on a slow machine."""
+# The lowest number that a row can have: one that was inserted before the first entry is read as well.
 _LOWEST = -(2**63)
-"""The lowest number that a row can have: one that was inserted before the first entry is read as well."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -199,11 +198,7 @@ class Journal(AbstractContextManager["Journal"]):
 
     @_in_time
     def entries_of(self, rollouts: Sequence[str], *kinds: str) -> tuple[Entry, ...]:
-        """Return the entries of some rollouts, of these kinds, in the order in which they were written.
-
-        Raises:
-            JournalError: as `entries`.
-        """
+        """Return the entries of some rollouts, of these kinds, in the order and with the errors of `entries`."""
         with self._compared(self._store.read()) as connection:
             found = connection.execute(schema.chosen_of_some(kinds), {"rollouts": rollouts}).all()
         entries = map(chain.unwrapped, self._learnt(tuple(map(Entry.of, found))))
