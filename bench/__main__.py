@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import emergency, precheck, reaction, reporting, side_by_side, whole_run, window
+from bench import commands, emergency, precheck, reaction, reporting, side_by_side, whole_run, window
 from bench.characteristic import record
 from bench.table import Row, machine, markdown
 from rollout.plugin import gc_tuning
 
-ALL = "abcdefgh"
+ALL = "abcdefghi"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         "f": lambda _folder: record.measure(quick=options.quick),
         "g": lambda folder: whole_run.measure(folder, options.runs),
         "h": lambda folder: side_by_side.measure(folder, options.turns),
+        "i": lambda folder: commands.measure(folder, options.history, options.commands),
     }
     # As in a run of the suite: the garbage collector does not scan the objects of the start-up.
     gc_tuning.is_over()
@@ -52,6 +53,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--emergencies", type=int, default=10, help="(e) emergencies")
     parser.add_argument("--runs", type=int, default=5, help="(g) runs without, and with a report")
     parser.add_argument("--turns", type=int, default=side_by_side.TURNS, help="(h) runs of each tool, in turn")
+    parser.add_argument("--history", type=int, default=1000, help="(i) rollouts in the journal")
+    parser.add_argument("--commands", type=int, default=5, help="(i) runs of each command")
     parser.add_argument("--quick", action="store_true", help="(f) a hundredth of the windows, and no documents")
     options = parser.parse_args(arguments)
     unknown = set(options.which) - set(ALL)

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, RolloutRecord
+
+if TYPE_CHECKING:
+    from rollout.context import (
+        RolloutContext,  # it loads the client of the gateway, which reading a record does without
+    )
 
 
 class ObligationKind(StrEnum):

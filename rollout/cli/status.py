@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from rollout.approvals.obligations import open_of
-from rollout.audit.legal_hold import describe_legal_hold
 from rollout.cli.journal_options import open_journal
 from rollout.cli.options import OPEN
 from rollout.cli.since import read_since
@@ -20,15 +19,9 @@ from rollout.core.clock import SystemClock
 from rollout.core.errors import ExitCode
 from rollout.core.text import one_line
 from rollout.core.visible import beneath, on_one_line
-from rollout.engine import drift
-from rollout.engine.recovery import Case, in_flight
+from rollout.journal.journal import Journal
 from rollout.journal.record import RolloutRecord
-from rollout.journal.records import records
-from rollout.monitoring.extension import Extension
-from rollout.monitoring.hold import of_record
-from rollout.reporting.time_in_effect import effect_of
-from rollout.reporting.timeline import clock
-from rollout.reporting.window_end import describe_end, what_it_could_tell
+from rollout.journal.records import records, unsettled_records
 
 _COLUMNS = ("since", "rollout", "state", "change", "target", "by", "why")
 
@@ -70,6 +63,8 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    from rollout.reporting.timeline import clock  # noqa: PLC0415
+
     # Without obligations their column is left out: it would make the others narrower.
     columns = (*_COLUMNS, "owed") if any(row["owed"] for row in rows) else _COLUMNS
     table = Table(*columns)
@@ -90,15 +85,15 @@ def run(args: argparse.Namespace) -> int:
     if args.reconcile is not None:
         return _reconcile(args)
     with open_journal(args) as journal:
-        cases = {case.record.id: case for case in in_flight(journal)}
         now = journal.now()
         since = None if args.since is None else read_since(args.since, now)
         asked = StatusQuery(args.target, since, args.decision, args.author)
         everything = args.all or bool(asked)
+        known = records(journal) if everything else unsettled_records(journal)
         found = [
-            (collect_facts(record, cases.get(record.id)), open_of(record))
-            for record in records(journal)
-            if asked.fits(record) and (everything or record.id in cases or _has_obligations(record))
+            (_facts(journal, record), open_of(record))
+            for record in known
+            if asked.fits(record) and (everything or record.in_flight or _has_obligations(record))
         ]
     if args.json:
         print(json.dumps([facts | {"owed": [each.facts(now) for each in owed]} for facts, owed in found], indent=2))
@@ -115,47 +110,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reconcile(args: argparse.Namespace) -> int:
+    from rollout.engine import drift  # noqa: PLC0415 - it loads the client of the gateway
+
     with open_journal(args) as journal:
         found = drift.reconcile(records(journal), args.reconcile, os.environ, SystemClock())
     print(json.dumps(found.facts(), indent=2) if args.json else drift.text(found), end="\n" if args.json else "")
     return ExitCode.CHECK_FAILED if found.outside else 0
 
 
+def _facts(journal: Journal, record: RolloutRecord) -> dict[str, object]:
+    """Return what is shown of a rollout; what that loads takes longer than to find that there is nothing to show."""
+    from rollout.cli.status_facts import collect_facts  # noqa: PLC0415 - see above
+    from rollout.engine.recovery import examine_case  # noqa: PLC0415
+
+    return collect_facts(record, examine_case(journal, record) if record.in_flight else None)
+
+
 def _has_obligations(record: RolloutRecord) -> bool:
     """Return whether a closed rollout still has an obligation, or evidence to be written."""
     return bool(open_of(record) or record.missing_evidence)
-
-
-def _state(record: RolloutRecord, case: Case | None) -> str:
-    if record.awaits_evidence:
-        return "kept, evidence owed"
-    return "in flight" if case else str(record.decision or "open").replace("_", " ")
-
-
-def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]:
-    """Return what is known of a rollout: what, where, since when, by whom, until when, and what to do."""
-    return {
-        "rollout": record.id,
-        "state": _state(record, case),
-        "change": record.opened["change"],
-        "target": f"{record.opened['target']['name']} at {record.opened['url']}",
-        "by": record.opened["author"],
-        "run_by": record.run_by or None,
-        "since": record.opened_at,
-        "closed": record.closed_at or None,
-        "missing": "; ".join(record.missing_evidence) or None,
-        "effect": str(effect_of(record)) or None,
-        "held": case.why if case else None,
-        "hold": _held(record),
-        "legal": f"hold {describe_legal_hold(record)}" if record.legal_hold else None,
-        "window": None if record.extension is None else str(Extension.from_record(record.extension)),
-        "why": (record.closed or {}).get("why"),
-        "ended": describe_end(record, record.decision) or None,
-        "power": what_it_could_tell(record) or None,
-        "next": None if case is None else f"rollout {'recover' if case.stranded else f'abort {record.id}'}",
-    }
-
-
-def _held(record: RolloutRecord) -> str | None:
-    hold = of_record(record, SystemClock().now())
-    return None if hold is None else f"the rollback is {hold}"

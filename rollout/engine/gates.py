@@ -10,7 +10,7 @@ from rollout.core.clauses import PHASES
 from rollout.core.errors import JournalError, NotCleared, RolloutError, TryLater
 from rollout.core.policy import WAIT, usual
 from rollout.journal.record import Decision, Kind, RolloutRecord
-from rollout.journal.records import records
+from rollout.journal.records import records_where
 
 VOLATILE_S = 300.0
 """Health, alerts, window and lease are checked again when the precheck is older than so many seconds."""
@@ -103,11 +103,8 @@ def concurrent_rollout(rollout: RolloutContext) -> TryLater | None:
 
 def others_here(rollout: RolloutContext) -> list[RolloutRecord]:
     """Return the other rollouts of this target, oldest first."""
-    return [
-        other
-        for other in records(rollout.journal)
-        if other.id != rollout.id and other.opened["url"] == rollout.lease_target
-    ]
+    here = records_where(rollout.journal, lambda opened: opened["url"] == rollout.lease_target)
+    return [other for other in here if other.id != rollout.id]
 
 
 def refuse_rivals(rivals: list[RolloutRecord]) -> RolloutError | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ RECONCILED = "reconciled"
 """The kind of an entry that holds another one, which was spooled while the journal could not be reached."""
 
 _FACTS = ("fence", "spool", "spooled")
+
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""The canonical JSON of what `json.loads` returns, as `rollout.core.canonical_json.canonical` has it of any value."""
 
 
 class Row(Protocol):
@@ -107,8 +110,8 @@ def recordable(value: Any) -> Any:
     return value
 
 
-def verify(rows: Iterable[Row]) -> int:
-    """Check every entry in order of `seq` and return the number of its entries.
+def verified(rows: Iterable[Row]) -> Iterator[Entry]:
+    """Yield every entry of a chain, given in order of `seq`, once it is checked.
 
     Raises:
         JournalError: names the first entry that was changed, dropped, inserted or moved.
@@ -117,34 +120,44 @@ def verify(rows: Iterable[Row]) -> int:
     for row in rows:
         if row.seq != count + 1:
             raise _misplaced(row, count + 1)
-        _check(row, follows=row.prev == head, before=before)
+        entry = _as_written(row)
+        if row.prev != head or entry is None:
+            raise _broken(row, _how(follows=row.prev == head, is_unchanged=entry is not None, before=before))
         count, head, before = row.seq, row.hash, f"entry {row.seq} ({row.kind})"
-    return count
+        yield entry
 
 
-def _check(row: Row, *, follows: bool, before: str) -> None:
-    is_unchanged = _is_unchanged(row)
-    if not follows and not is_unchanged:
-        raise _broken(row, f"does not belong after {before}: an entry was dropped, inserted or moved here")
-    if not follows:
-        raise _broken(row, f"was not written after {before} as it stands: one of the two was replaced")
-    if not is_unchanged:
-        raise _broken(row, "was changed after it was written")
+def _how(*, follows: bool, is_unchanged: bool, before: str) -> str:
+    if follows:
+        return "was changed after it was written"
+    if is_unchanged:
+        return f"was not written after {before} as it stands: one of the two was replaced"
+    return f"does not belong after {before}: an entry was dropped, inserted or moved here"
 
 
-def _is_unchanged(row: Row) -> bool:
+def _as_written(row: Row) -> Entry | None:
+    """Return the entry that a row holds; None where it was changed after it was written."""
     try:
         body = json.loads(row.body)
         # Compared as text too: a key that is doubled or a space that is added reads the same, but was not written.
-        return canonical(body).decode() == row.body and row.hash == _digest(
-            row.seq, row.rollout, row.at, row.kind, body, row.prev
+        is_unchanged = _ENCODE(body) == row.body and row.hash == _digest_of_text(
+            row.seq, row.rollout, row.at, row.kind, row.body, row.prev
         )
     except (ValueError, TypeError, RecursionError):
-        return False
+        return None
+    return Entry(row.seq, row.rollout, row.at, row.kind, body, row.prev, row.hash) if is_unchanged else None
 
 
 def _digest(seq: int, rollout: str, at: str, kind: str, body: Any, prev: str) -> str:
-    return sha256({"seq": seq, "rollout": rollout, "at": at, "kind": kind, "body": body, "prev": prev})
+    return _digest_of_text(seq, rollout, at, kind, canonical(body).decode(), prev)
+
+
+def _digest_of_text(seq: int, rollout: str, at: str, kind: str, body: str, prev: str) -> str:
+    """Return the SHA-256 of an entry's canonical JSON, of which `body` is a part already."""
+    plain = (_ENCODE(each) for each in (at, kind, prev, rollout, seq))
+    return sha256(
+        '{{"at":{},"body":{body},"kind":{},"prev":{},"rollout":{},"seq":{}}}'.format(*plain, body=body).encode()
+    )
 
 
 def verify_part(entries: Iterable[Entry]) -> None:

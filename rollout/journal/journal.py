@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import Clock, format_utc
@@ -20,6 +20,10 @@ from rollout.journal.deadline import Deadline
 from rollout.journal.leases import Lease
 from rollout.journal.seen import Seen
 from rollout.journal.store import Store
+
+_PAGE_ENTRIES = 2000
+# The lowest number that a row can have: one that was inserted before the first entry is read as well.
+_LOWEST = -(2**63)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -204,11 +208,24 @@ class Journal(AbstractContextManager["Journal"]):
         return tuple(entry for entry in entries if not kinds or entry.kind in kinds)
 
     @_in_time
+    def entries_of(self, rollouts: Sequence[str], *kinds: str) -> tuple[Entry, ...]:
+        """Return the entries of some rollouts, of these kinds, in the order and with the errors of `entries`."""
+        with self._compared(self._store.read()) as connection:
+            found = connection.execute(schema.chosen_of_some(kinds), {"rollouts": rollouts}).all()
+        entries = map(chain.unwrapped, self._learnt(tuple(map(Entry.of, found))))
+        return tuple(entry for entry in entries if entry.kind in kinds)
+
+    @_in_time
     def rollouts(self) -> tuple[str, ...]:
         """Return the ids of all rollouts, in the order of their first entries."""
-        column = schema.entry.c.rollout
         with self._compared(self._store.read()) as connection:
-            return tuple(connection.scalars(select(column).group_by(column).order_by(func.min(schema.entry.c.seq))))
+            return tuple(connection.scalars(schema.ROLLOUTS))
+
+    @_in_time
+    def rollouts_with(self, kind: str) -> frozenset[str]:
+        """Return the ids of the rollouts with an entry of this kind; one that waited in a spool file does not count."""
+        with self._compared(self._store.read()) as connection:
+            return frozenset(connection.scalars(schema.holding(str(kind))))
 
     @_in_time
     def head(self) -> tuple[int, str] | None:
@@ -230,7 +247,6 @@ class Journal(AbstractContextManager["Journal"]):
         """
         return ":".join(map(str, self.head() or ()))
 
-    @_in_time
     def raw_entries(self) -> tuple[Entry, ...]:
         """Check every entry of the chain, and return them as they were checked.
 
@@ -240,10 +256,20 @@ class Journal(AbstractContextManager["Journal"]):
         Raises:
             JournalError: names the first entry that was changed, dropped, inserted or moved.
         """
+        return self._learnt(tuple(chain.verified(self._rows())))
+
+    def _rows(self) -> Iterator[chain.Row]:
+        """Yield every row in order, read in pages: each within the deadline of a call, however many there are."""
+        page = self._page(_LOWEST)
+        yield from page
+        while len(page) == _PAGE_ENTRIES:
+            page = self._page(page[-1].seq + 1)
+            yield from page
+
+    @_in_time
+    def _page(self, first: int) -> Sequence[chain.Row]:
         with self._compared(self._store.read()) as connection:
-            found = connection.execute(schema.ALL).all()
-        chain.verify(found)
-        return self._learnt(tuple(map(Entry.of, found)))
+            return connection.execute(schema.PAGE, {"first": first, "at_most": _PAGE_ENTRIES}).all()
 
     @_in_time
     def foreign_host(self) -> str | None:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    func,
     insert,
     inspect,
     select,
@@ -71,7 +72,15 @@ lease = Table(
 # Made once: to build a statement takes SQLAlchemy as long as to run it.
 HEAD = select(entry.c.seq, entry.c.hash).order_by(entry.c.seq.desc()).limit(1)
 ALL = select(entry).order_by(entry.c.seq)
+PAGE = ALL.where(entry.c.seq >= bindparam("first")).limit(bindparam("at_most"))
 ADD = insert(entry)
+
+# The ids of the rollouts, one step through the index each: to group the entries would read each of them.
+_FIRST = select(func.min(entry.c.rollout).label("rollout")).cte("ids", recursive=True)
+_NEXT = select(func.min(entry.c.rollout)).where(entry.c.rollout > _FIRST.c.rollout).scalar_subquery()
+_IDS = _FIRST.union_all(select(_NEXT).where(_FIRST.c.rollout.is_not(None)))
+_BEGIN = select(func.min(entry.c.seq)).where(entry.c.rollout == _IDS.c.rollout).scalar_subquery()
+ROLLOUTS = select(_IDS.c.rollout).where(_IDS.c.rollout.is_not(None)).order_by(_BEGIN)
 
 
 def row_of(written: Entry) -> dict[str, Any]:
@@ -99,8 +108,25 @@ def chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
     if not kinds:
         return query
     query = query.where(entry.c.kind.in_([*map(str, kinds), RECONCILED]))
-    # In the order of `seq` itself, SQLite would read every entry of the rollout, to save the sort of a few.
-    return query if rollout is None else query.order_by(None).order_by(entry.c.seq + 0)
+    # Of all rollouts, those of each are found by the index of kinds.
+    query = query if rollout is not None else query.where(entry.c.rollout.in_(select(_IDS.c.rollout)))
+    # In the order of `seq` itself, SQLite would read every entry, to save the sort of a few.
+    return query.order_by(None).order_by(entry.c.seq + 0)
+
+
+@lru_cache(maxsize=64)
+def chosen_of_some(kinds: tuple[str, ...]) -> Select[Any]:
+    """Return the query for the entries of some rollouts and of these kinds, as `chosen`; its parameter ``rollouts``."""
+    some = entry.c.rollout.in_(bindparam("rollouts", expanding=True))
+    query = ALL.where(some, entry.c.kind.in_([*map(str, kinds), RECONCILED]))
+    return query.order_by(None).order_by(entry.c.seq + 0)
+
+
+@lru_cache(maxsize=64)
+def holding(kind: str) -> Select[Any]:
+    """Return the query for the ids of the rollouts that have an entry of this kind; `RECONCILED` ones do not count."""
+    of_it = select(entry.c.seq).where(entry.c.rollout == _IDS.c.rollout, entry.c.kind == kind)
+    return select(_IDS.c.rollout).where(of_it.exists())
 
 
 def absent(where: str, why: str, error: type[JournalError] = JournalError) -> JournalError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -16,7 +16,8 @@ from rollout.approvals.obligations import open_of
 from rollout.core.canonical_json import to_json
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Entry, RolloutRecord
-from rollout.journal.replay import REPLAYED, replay
+from rollout.journal.records import entries_by_rollout
+from rollout.journal.replay import replay
 from rollout.reporting.segregation import NO_DUTIES, Duties, duties_of
 from rollout.reporting.timings import class_of, is_emergency, moments, seconds
 from rollout.reporting.window_end import describe_ending
@@ -27,6 +28,8 @@ UNREADABLE = "unreadable"
 
 OPEN = "open"
 _WRITTEN_AND_CLOSED = (Decision.KEPT, Decision.ROLLED_BACK, Decision.ROLLBACK_FAILED)
+_UNREADABLE = (KeyError, TypeError, ValueError)
+"""What the entries of another version of the suite may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class RolloutFacts:
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON types, with a column for each attribute and those of the duties."""
-        found: dict[str, Any] = to_json(asdict(self))
+        found: dict[str, Any] = to_json(self)
         duties = found.pop("duties")
         return {**found, "duties_demanded_apart": duties["are_demanded_apart"], "violations": duties["violations"]}
 
@@ -138,18 +141,29 @@ def all_of(journal: Journal) -> tuple[RolloutFacts, ...]:
     Raises:
         JournalError: the journal cannot be read.
     """
-    return tuple(
-        facts_of(rollout, journal.entries(rollout, *REPLAYED), journal.now()) for rollout in journal.rollouts()
-    )
+    return tuple(facts_of(rollout, entries, journal.now()) for rollout, entries in entries_by_rollout(journal))
 
 
 def facts_of(rollout: str, entries: Sequence[Entry], now: datetime) -> RolloutFacts:
     """Return one rollout at `now`; one that another version of the suite has written is `UNREADABLE`."""
     try:
-        return _facts_of(replay(rollout, entries), entries, now)
-    except (KeyError, TypeError, ValueError) as error:
-        opened = entries[0].at if entries else ""
-        return RolloutFacts(rollout, opened=opened, why=f"written by another version of the suite: {error!r}")
+        record = replay(rollout, entries)
+    except _UNREADABLE as error:
+        return _unreadable(rollout, entries, error)
+    return facts_of_record(record, entries, now)
+
+
+def facts_of_record(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> RolloutFacts:
+    """Return what `facts_of` does of a rollout whose entries are replayed already."""
+    try:
+        return _facts_of(record, entries, now)
+    except _UNREADABLE as error:
+        return _unreadable(record.id, entries, error)
+
+
+def _unreadable(rollout: str, entries: Sequence[Entry], error: Exception) -> RolloutFacts:
+    opened = entries[0].at if entries else ""
+    return RolloutFacts(rollout, opened=opened, why=f"written by another version of the suite: {error!r}")
 
 
 def _facts_of(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> RolloutFacts:

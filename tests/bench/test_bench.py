@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bench import __main__ as bench
-from bench import precheck, processes, reaction, reporting, whole_run, window
+from bench import commands, precheck, processes, reaction, reporting, whole_run, window
 from bench.table import Row, machine, markdown
 
 
@@ -15,6 +15,7 @@ def _compiled_already(monkeypatch):
     monkeypatch.setattr(processes, "compiled_in", lambda _: {})
     monkeypatch.setattr(reporting, "compiled_in", lambda _: {})
     monkeypatch.setattr(whole_run, "compiled_in", lambda _: {})
+    monkeypatch.setattr(commands, "compiled_in", lambda _: {})
 
 
 def test_the_bare_file_makes_the_calls_of_a_precheck(tmp_path):
@@ -78,6 +79,17 @@ def test_a_run_that_is_not_kept_is_not_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(whole_run, "Lab", broken)
     with pytest.raises(RuntimeError, match="a run was not kept"):
         whole_run.measure(tmp_path, runs=1)
+
+
+def test_the_commands_are_measured_on_a_journal_that_is_valid(tmp_path):
+    rows = commands.measure(tmp_path, rollouts=8, runs=1)
+
+    assert len(rows) == 6
+    entries = re.search(r"verify-journal`, (\d+) entries", rows[1].what)
+    assert entries
+    assert int(entries[1]) > 8 * 50
+    assert all(row.met is not None for row in rows)
+    assert (tmp_path / "part" / "index.html").read_text(encoding="utf-8").count("copy-00002")
 
 
 @pytest.mark.parametrize(("met", "code"), [(True, 0), (None, 0), (False, 1)])

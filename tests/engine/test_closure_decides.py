@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.cli.status import collect_facts
+from rollout.cli.status_facts import collect_facts
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import ExitCode, GatewayError
 from rollout.engine import closure as closing

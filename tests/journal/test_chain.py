@@ -162,3 +162,19 @@ def test_reading_an_entry_that_is_not_json_any_more_names_it(five, vandal):
 
     with pytest.raises(JournalError, match=r"entry 3 \(outcome\) of r-1 was changed: its body is not JSON any more"):
         five.entries("r-1")
+
+
+@pytest.mark.parametrize("a_page", [1, 2, 5])
+def test_a_chain_that_is_read_in_pages_is_checked_to_its_end(five, vandal, monkeypatch, a_page):
+    monkeypatch.setattr("rollout.journal.journal._PAGE_ENTRIES", a_page)
+
+    assert [each.seq for each in five.raw_entries()] == [1, 2, 3, 4, 5]
+
+    vandal(change(5, body='{"number":7}'))
+    assert "entry 5 (closed) of r-1 was changed after it was written" in broken(five)
+
+
+def test_an_entry_before_the_first_is_named(five, vandal):
+    vandal(forge(-7))
+
+    assert "entry -7 (abort) of r-1 was inserted before entry 1" in broken(five)

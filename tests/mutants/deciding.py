@@ -320,8 +320,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What was written before this run began crossed nobody.",
             ),
             (
-                'if other.id != rollout.id and other.opened["url"] == rollout.lease_target',
-                "if other.id != rollout.id]",
+                'lambda opened: opened["url"] == rollout.lease_target',
+                "lambda _: True",
                 "What is changed on another target is no rival.",
             ),
         ),

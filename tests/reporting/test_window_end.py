@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rollout.cli.status import collect_facts
+from rollout.cli.status_facts import collect_facts
 from rollout.journal.record import Decision, Kind
 from rollout.reporting import messages
 from rollout.reporting.change_record import write_change_record

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rollout.cli.status import collect_facts
+from rollout.cli.status_facts import collect_facts
 from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES
 from rollout.core.clock import StopFlag

@@ -20,11 +20,12 @@ from rollout.core.caller import SHORT_COMMIT, Caller
 from rollout.core.clauses import CLAUSES
 from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, RolloutRecord
-from rollout.journal.replay import REPLAYED, replay
+from rollout.journal.records import entries_by_rollout
+from rollout.journal.replay import replay
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.exceptions import WITH_EXCEPTIONS, describe_exceptions
 from rollout.reporting.rendering import render
-from rollout.reporting.rollout_facts import RolloutFacts, facts_of, numbers, targets_of
+from rollout.reporting.rollout_facts import RolloutFacts, facts_of, facts_of_record, numbers, targets_of
 from rollout.reporting.rollout_table import CSV, JSON, replace_file, write_table
 from rollout.reporting.timings import class_of, moments, seconds
 from rollout.reporting.window_end import describe_unfinished, unfinished, what_it_could_tell
@@ -125,7 +126,7 @@ def write(journal: Journal, reports: Path) -> Path:
         OSError: a file cannot be written.
     """
     now, head = journal.now(), journal.head_text()
-    found = [line(rollout, journal.entries(rollout, *REPLAYED), now) for rollout in reversed(journal.rollouts())]
+    found = [line(rollout, entries, now) for rollout, entries in entries_by_rollout(journal)][::-1]
     write_table([each.facts for each in found], reports, now, head)
     return replace_file(reports / INDEX, page(found, reports, now))
 
@@ -133,8 +134,8 @@ def write(journal: Journal, reports: Path) -> Path:
 def line(rollout: str, entries: Sequence[Entry], now: datetime) -> Line:
     """Return one rollout as the page shows it at `now`; one of another version of the suite is shown as unreadable."""
     try:
-        found = _line(replay(rollout, entries), entries, now)
-        return replace(found, facts=facts_of(rollout, entries, now))
+        record = replay(rollout, entries)
+        return replace(_line(record, entries, now), facts=facts_of_record(record, entries, now))
     except (KeyError, TypeError, ValueError) as error:
         why = f"written by another version of the suite: {error!r}"
         opened = entries[0].at if entries else ""
