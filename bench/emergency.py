@@ -1,4 +1,4 @@
-"""(e) How long `rollout emergency` takes from its start to its first write (EMG-1).
+"""(e) How long `rollout emergency` takes from its start to its first write (EMG-1), and to its end.
 
 A process of its own each time, as from a shell. The second moment is the activation's arrival, from the gateway's own
 list of requests; of the kinds `file` and `command` it is the time of change of the file that is written. All are this
@@ -24,7 +24,7 @@ from bench.table import Row
 from tests.support.behind_a_file import Workplace, workplace
 from tests.support.runs import ROOT, Lab
 
-LIMIT_S = 0.5
+LIMIT_S, WHOLE_S = 0.5, 0.6
 LONGEST_S = 60.0
 FIRST, SECOND = ("ollama", "gemma3"), ("openai", "gpt-4o")
 
@@ -42,8 +42,12 @@ def measure(folder: Path, runs: int) -> list[Row]:
     with Lab(folder) as lab:
         lab.target |= {"url": lab.sandbox.url, "safe": {"activate": "vllm", "model": "gemma-3-4b-it"}}
         lab.options()
-        took_s = [_one(lab) for _ in range(runs + 1)][1:]
-    rows = [_row("from the start of `rollout emergency` to the activation's arrival", took_s)]
+        took = [_one(lab) for _ in range(runs + 1)][1:]
+    arrived_s, ended_s = zip(*took, strict=True)
+    rows = [
+        _row("from the start of `rollout emergency` to the activation's arrival", arrived_s),
+        _row("to its end: read back, recorded, messages handed over", ended_s, WHOLE_S),
+    ]
     with workplace(folder / "file", "yaml", "signal", stale_for="2s") as at:
         rows.append(_row("the same with kind `file`, to the edit of the file", _edits(at, at.on.file, runs)))
     with workplace(folder / "command", "yaml", "signal") as at:
@@ -53,14 +57,14 @@ def measure(folder: Path, runs: int) -> list[Row]:
     return rows
 
 
-def _row(what: str, took_s: Sequence[float]) -> Row:
+def _row(what: str, took_s: Sequence[float], limit_s: float = LIMIT_S) -> Row:
     median_s, slowest_s = statistics.median(took_s), max(took_s)
     return Row(
         "e",
         f"{what}, {len(took_s)} runs",
         f"median {median_s:.2f} s, slowest {slowest_s:.2f} s",
-        f"median <= {LIMIT_S:g} s",
-        met=median_s <= LIMIT_S,
+        f"median <= {limit_s:g} s",
+        met=median_s <= limit_s,
     )
 
 
@@ -95,7 +99,8 @@ def _edited(at: Workplace, file: Path, to: tuple[str, str]) -> float:
     return file.stat().st_mtime - began
 
 
-def _one(lab: Lab) -> float:
+def _one(lab: Lab) -> tuple[float, float]:
+    """Return the seconds from the start of an emergency to the activation's arrival, and to the emergency's end."""
     command = [sys.executable, "-m", "rollout", "emergency", "--target=lab", f"--reports={lab.reports}"]
     began = datetime.now(UTC)
     done = subprocess.run(  # noqa: S603 - an argument list of our own making
@@ -108,8 +113,9 @@ def _one(lab: Lab) -> float:
         timeout=LONGEST_S,
         check=False,
     )
+    ended = datetime.now(UTC)
     if done.returncode:
         raise RuntimeError(f"it ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     seen = lab.direct.get("/sandbox/requests").json()
     arrived = [datetime.fromisoformat(each["at"]) for each in seen if each["path"].endswith("/vllm/activate")]
-    return (arrived[-1] - began).total_seconds()
+    return (arrived[-1] - began).total_seconds(), (ended - began).total_seconds()

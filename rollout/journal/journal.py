@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import Clock, format_utc
@@ -22,8 +22,7 @@ from rollout.journal.seen import Seen
 from rollout.journal.store import Store
 
 _PAGE_ENTRIES = 2000
-# The lowest number that a row can have: one that was inserted before the first entry is read as well.
-_LOWEST = -(2**63)
+_LOWEST = -(2**63)  # a row that was inserted before the first entry is read as well
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -202,18 +201,18 @@ class Journal(AbstractContextManager["Journal"]):
         Raises:
             JournalError: the journal cannot be read, or an entry of it is not JSON any more.
         """
-        with self._compared(self._store.read()) as connection:
-            found = connection.execute(schema.chosen(rollout, kinds), {"after": after}).all()
-        entries = map(chain.unwrapped, self._learnt(tuple(map(Entry.of, found))))
-        return tuple(entry for entry in entries if not kinds or entry.kind in kinds)
+        return self._chosen(schema.chosen(rollout, kinds), kinds, after=after)
 
     @_in_time
     def entries_of(self, rollouts: Sequence[str], *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of some rollouts, of these kinds, in the order and with the errors of `entries`."""
+        return self._chosen(schema.chosen_of_some(kinds), kinds, rollouts=rollouts)
+
+    def _chosen(self, query: Select[Any], kinds: Collection[str], **parameters: Any) -> tuple[Entry, ...]:
         with self._compared(self._store.read()) as connection:
-            found = connection.execute(schema.chosen_of_some(kinds), {"rollouts": rollouts}).all()
+            found = connection.execute(query, parameters).all()
         entries = map(chain.unwrapped, self._learnt(tuple(map(Entry.of, found))))
-        return tuple(entry for entry in entries if entry.kind in kinds)
+        return tuple(entry for entry in entries if not kinds or entry.kind in kinds)
 
     @_in_time
     def rollouts(self) -> tuple[str, ...]:
@@ -238,20 +237,14 @@ class Journal(AbstractContextManager["Journal"]):
         return row.seq, row.hash
 
     def head_text(self) -> str:
-        """Return number and hash of the latest entry, as ``verify-journal --head`` reads it: ``1234:<SHA-256>``.
-
-        Empty for a journal without entries.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return number and hash of the latest entry, as ``verify-journal --head`` reads it; empty without an entry."""
         return ":".join(map(str, self.head() or ()))
 
     def raw_entries(self) -> tuple[Entry, ...]:
         """Check every entry of the chain, and return them as they were checked.
 
-        An unkeyed chain shows what was changed, dropped, inserted or moved inside it. It cannot show that its tail was
-        cut off, nor that it was recomputed from some entry to the end: for that, keep its last hash somewhere else.
+        An unkeyed chain cannot show that its tail was cut off, nor that it was recomputed from some entry to the end:
+        for that, keep its last hash somewhere else.
 
         Raises:
             JournalError: names the first entry that was changed, dropped, inserted or moved.
@@ -261,10 +254,9 @@ class Journal(AbstractContextManager["Journal"]):
     def _rows(self) -> Iterator[chain.Row]:
         """Yield every row in order, read in pages: each within the deadline of a call, however many there are."""
         page = self._page(_LOWEST)
-        yield from page
-        while len(page) == _PAGE_ENTRIES:
-            page = self._page(page[-1].seq + 1)
+        while page:
             yield from page
+            page = self._page(page[-1].seq + 1)
 
     @_in_time
     def _page(self, first: int) -> Sequence[chain.Row]:
