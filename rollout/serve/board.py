@@ -14,6 +14,7 @@ from rollout.core.errors import RolloutError
 from rollout.engine.recovery import examine_case
 from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Entry, Kind, RolloutRecord
+from rollout.journal.records import entries_by_rollout
 from rollout.journal.replay import apply_entry
 from rollout.monitoring.followed_window import FollowedWindow
 from rollout.monitoring.live_heading import Heading
@@ -70,13 +71,13 @@ class Board:
             JournalError: the journal cannot be read.
         """
         is_first = not self._read
-        entries = self._journal.entries(after=self._read)
+        entries = self._all_so_far() if is_first else self._journal.entries(after=self._read)
         now, found = self._journal.now(), defaultdict[str, list[Entry]](list)
         for entry in entries:
             found[entry.rollout].append(entry)
         for rollout, new in found.items():
             self._apply(rollout, new, now, is_first=is_first)
-        self._read = entries[-1].seq if entries else self._read
+        self._read = max((entry.seq for entry in entries), default=self._read)
         for rollout, card in self._cards.items():
             if rollout not in found:
                 card.apply((), now)
@@ -86,6 +87,18 @@ class Board:
             "owed": list(self._obligations(now)),
             "closed": sum(record.closed is not None for record in self._records()),
         }
+
+    def _all_so_far(self) -> tuple[Entry, ...]:
+        """Return the entries up to the latest one, of the rollouts that are closed without the samples.
+
+        Of a long journal, the samples of everything that is closed take longer to read than a call of it may take.
+        """
+        head = self._journal.head()
+        closed = self._journal.rollouts_with(Kind.CLOSED)
+        others = (self._journal.entries(id_) for id_ in self._journal.rollouts() if id_ not in closed)
+        read = (*(entries for _, entries in entries_by_rollout(self._journal, sorted(closed))), *others)
+        # What is written meanwhile comes with the next refresh.
+        return tuple(entry for entries in read for entry in entries if head is not None and entry.seq <= head[0])
 
     def _apply(self, rollout: str, new: Sequence[Entry], now: datetime, *, is_first: bool) -> None:
         """Add the new entries of one rollout: to its card, or to what is closed before the page was opened."""

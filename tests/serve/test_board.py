@@ -75,6 +75,45 @@ def test_each_sample_is_read_once(journaled: JournaledRollout) -> None:
     assert triggers["MON-1"]["samples"] == 2
 
 
+def test_what_is_written_while_the_journal_is_read_first_is_read_once(
+    journaled: JournaledRollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_window(journaled)
+    journal = journaled.rollout.journal
+    rollouts_with = journal.rollouts_with
+
+    def meanwhile(kind: str) -> frozenset[str]:
+        journaled.sample("status", 5.0, status="connected", message="ok")
+        return rollouts_with(kind)
+
+    monkeypatch.setattr(journal, "rollouts_with", meanwhile)
+    board = Board(journal)
+    board.refresh()
+    triggers = {each["clause"]: each for each in only(board.refresh())["window"]["triggers"]}
+    assert triggers["MON-1"]["samples"] == 2
+
+
+def test_the_samples_of_what_is_closed_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with kept(tmp_path) as journaled:
+        journal = journaled.rollout.journal
+        read, entries_of = [], journal.entries_of
+        assert any(entry.kind == Kind.SAMPLE for entry in journal.entries())
+
+        def entries(*_: object, **__: object) -> None:
+            raise AssertionError("every entry is read")
+
+        def of(*args: Any) -> Any:
+            read.extend(entries_of(*args))
+            return tuple(read)
+
+        monkeypatch.setattr(journal, "entries", entries)
+        monkeypatch.setattr(journal, "entries_of", of)
+        state = Board(journal).refresh()
+    assert (state["closed"], state["rollouts"]) == (1, [])
+    assert read
+    assert not [entry for entry in read if entry.kind == Kind.SAMPLE]
+
+
 def test_a_rollback_and_its_end_are_shown_with_the_window_that_led_to_it(journaled: JournaledRollout) -> None:
     begin_window(journaled)
     board = Board(journaled.rollout.journal)
