@@ -78,18 +78,24 @@ def test_each_sample_is_read_once(journaled: JournaledRollout) -> None:
 def test_what_is_written_while_the_journal_is_read_first_is_read_once(
     journaled: JournaledRollout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A sample of the first rollout comes after its entries are read, and before those of the second are."""
     begin_window(journaled)
     journal = journaled.rollout.journal
-    rollouts_with = journal.rollouts_with
+    journal.append("r-2", Kind.RUN, {"run": "run-1"})
+    entries = journal.entries
 
-    def meanwhile(kind: str) -> frozenset[str]:
-        journaled.sample("status", 5.0, status="connected", message="ok")
-        return rollouts_with(kind)
+    def meanwhile(*args: Any, **how: Any) -> Any:
+        found = entries(*args, **how)
+        if args == ("r-1",):
+            journaled.sample("status", 5.0, status="connected", message="ok")
+            journal.append("r-2", Kind.RUN, {"run": "run-2"})
+        return found
 
-    monkeypatch.setattr(journal, "rollouts_with", meanwhile)
+    monkeypatch.setattr(journal, "entries", meanwhile)
     board = Board(journal)
     board.refresh()
-    triggers = {each["clause"]: each for each in only(board.refresh())["window"]["triggers"]}
+    (card,) = (each for each in board.refresh()["rollouts"] if each["id"] == "r-1")
+    triggers = {each["clause"]: each for each in card["window"]["triggers"]}
     assert triggers["MON-1"]["samples"] == 2
 
 
