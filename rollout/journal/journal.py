@@ -21,8 +21,7 @@ from rollout.journal.leases import Lease
 from rollout.journal.seen import Seen
 from rollout.journal.store import Store
 
-_PAGE_ENTRIES = 2000
-_LOWEST = -(2**63)  # a row that was inserted before the first entry is read as well
+_PAGE_ENTRIES, _LOWEST = 2000, -(2**63)  # a row that was inserted before the first entry is read as well
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -254,9 +253,10 @@ class Journal(AbstractContextManager["Journal"]):
     def _rows(self) -> Iterator[chain.Row]:
         """Yield every row in order, read in pages: each within the deadline of a call, however many there are."""
         page = self._page(_LOWEST)
-        while page:
-            yield from page
+        yield from page
+        while len(page) == _PAGE_ENTRIES:
             page = self._page(page[-1].seq + 1)
+            yield from page
 
     @_in_time
     def _page(self, first: int) -> Sequence[chain.Row]:
