@@ -140,7 +140,18 @@ def commands(lab: Lab, rollout: str) -> str:
     out += command(lab, "rollback", rollout, where)
     lab.liar.rule("/activate", answer(503, {"detail": LEAK}), nth=1)
     out += command(lab, "emergency", "--target=lab", files, where)
+    await_late_report(lab.reports)
     return out + command(lab, "status", "--all", "--json", where)
+
+
+def await_late_report(reports: Path) -> None:
+    """Wait for the report that a process of its own builds: it is searched, and its files move until it ends."""
+
+    def has_ended() -> bool:
+        logs = [log.read_text(encoding="utf-8") for log in reports.glob("*/report.log")]
+        return bool(logs) and all("report: " in text for text in logs)
+
+    eventually(has_ended, "the report that nobody waits for is built", 120)
 
 
 @pytest.fixture
@@ -175,6 +186,7 @@ def crashed(stack: ExitStack, tmp_path: Path) -> Left:
     process.signal(signal.SIGKILL)
     run = process.end()
     eventually(lambda: run.record.closed, "the watchdog closes it")
+    await_late_report(lab.reports)
     return Left(run.out + command(lab, "report", f"--reports={lab.reports}"), lab.reports)
 
 
@@ -187,7 +199,9 @@ def unredacted(stack: ExitStack, tmp_path: Path) -> Left:
     assert run.code == 10, run.out
     lab.liar.rule("/activate", answer(503, {"detail": LEAK}), nth=1)
     files = f"--targets={lab.folder / 'targets.yaml'}"
-    return Left(run.out + command(lab, "emergency", "--target=lab", files, f"--reports={lab.reports}"), lab.reports)
+    out = run.out + command(lab, "emergency", "--target=lab", files, f"--reports={lab.reports}")
+    await_late_report(lab.reports)
+    return Left(out, lab.reports)
 
 
 def test_no_secret_is_anywhere_where_the_change_is_kept(kept: Left):
