@@ -12,7 +12,7 @@ arithmetic. A journal that is cut off anywhere (`Pen.until`) is that of a proces
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -207,6 +207,10 @@ class Book:
             for entry in self._entries
             if entry.seq > after and rollout in (None, entry.rollout) and (not wanted or str(entry.kind) in wanted)
         )
+
+    def entries_of(self, rollouts: Collection[str], *kinds: str) -> tuple[Entry, ...]:
+        """Return the entries of some rollouts, of these kinds."""
+        return tuple(entry for entry in self.entries(None, *kinds) if entry.rollout in rollouts)
 
     def head(self) -> tuple[int, str]:
         """Return number and hash of the last entry."""
