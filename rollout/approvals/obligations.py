@@ -19,9 +19,8 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, RolloutRecord
 
 if TYPE_CHECKING:
-    from rollout.context import (
-        RolloutContext,  # it loads the client of the gateway, which reading a record does without
-    )
+    # It loads the client of the gateway, and reading a record does without.
+    from rollout.context import RolloutContext
 
 
 class ObligationKind(StrEnum):

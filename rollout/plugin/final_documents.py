@@ -24,7 +24,10 @@ def write_final_documents(
         env: the environment variables.
         reporter: prints where they are.
     """
-    problem = build_report(rollout, journal_url, evidence, env, reporter)
+    try:
+        problem = build_report(rollout, journal_url, evidence, env, reporter)
+    except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
+        problem = f"report.html: {error!r}"
     return tuple(filter(None, (problem, seal_journal(rollout, env, reporter))))
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,20 +68,21 @@ def build_in_own_process(
             input=json.dumps(order),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=WITHIN_S,
             start_new_session=True,
             env=dict(env),
             check=False,
         )
-        return Built(*json.loads(done.stdout))
     except subprocess.TimeoutExpired:
         why = f"it took more than {WITHIN_S:g} s"
     except OSError as error:
         why = f"its process does not start ({error.strerror or error})"
-    except (ValueError, TypeError):
-        why = (
-            f"its process ended with {done.returncode}: {' '.join(done.stderr.split())[-300:] or 'it printed nothing'}"
-        )
+    else:
+        with suppress(ValueError, TypeError):
+            return Built(*json.loads(done.stdout))
+        printed = " ".join(done.stderr.split())[-_LONGEST_OUTPUT:] or "it printed nothing"
+        why = f"its process ended with {done.returncode}: {printed}"
     return not_built(rollout, folder, why, why)
 
 

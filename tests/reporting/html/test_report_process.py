@@ -53,6 +53,7 @@ def test_a_journal_that_is_gone_is_a_problem_of_the_evidence(tmp_path: Path) -> 
     [
         ("import sys; sys.exit('out of memory')", "its process ended with 1: out of memory"),
         ("import os; os.kill(os.getpid(), 9)", "its process ended with -9: it printed nothing"),
+        (r"import sys; sys.stdout.buffer.write(b'\xff')", "its process ended with 0: it printed nothing"),
         ("print('{}')", "its process ended with 0: it printed nothing"),
     ],
 )
