@@ -21,6 +21,12 @@ def find_inapplicable_checks(lacking: Mapping[str, str], policy: Policy) -> dict
     return {id_: f"{NOT_APPLICABLE}{why}" for id_, why in find_inapplicable(lacking, policy.required).items()}
 
 
+def begun_with(word: str, reasons: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return clause id -> why, of those whose reason begins with a word, and of the others."""
+    found = {id_: why for id_, why in reasons.items() if why.startswith(word)}
+    return found, {id_: why for id_, why in reasons.items() if id_ not in found}
+
+
 class ReadOnlyRun(SuiteRun):
     """One run of checks against a gateway on which nothing is changed.
 
@@ -107,22 +113,26 @@ class ReadOnlyRun(SuiteRun):
         return ExitCode.CHECK_FAILED if self.problems() or self.error else status
 
     @property
+    def passed(self) -> bool:
+        """Whether every clause of the plan passed, and nothing failed after them."""
+        return not self.problems() and not self.error
+
+    @property
     def word(self) -> str:
         """The verdict, the first words of the closing block."""
-        return f"{self.kind.upper()} {'NOT PASSED' if self.problems() or self.error else 'PASSED'}"
+        return f"{self.kind.upper()} {'PASSED' if self.passed else 'NOT PASSED'}"
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and build the report after it."""
         problems = self.problems()
-        good = not problems and not self.error
-        reporter.write_sep("=", f"{self.word}: {self.subject}", **({"green": True} if good else {"red": True}))
-        failed = {clause: why for clause, why in problems.items() if not why.startswith(NOT_RUN)}
+        reporter.write_sep("=", f"{self.word}: {self.subject}", **({"green": True} if self.passed else {"red": True}))
+        not_run, failed = begun_with(NOT_RUN, problems)
         for clause, why in failed.items():
             reporter.write_line(f"why: {clause}: {why}")
-        say_not_run(reporter, {clause: why for clause, why in problems.items() if clause not in failed})
-        for clause in (each for each, why in self._left_out.items() if why.startswith(NOT_APPLICABLE)):
-            reporter.write_line(f"{clause} {self._left_out[clause]}")
-        spared = [clause for clause, why in self._left_out.items() if not why.startswith(NOT_APPLICABLE)]
+        say_not_run(reporter, not_run)
+        inapplicable, spared = begun_with(NOT_APPLICABLE, self._left_out)
+        for clause, why in inapplicable.items():
+            reporter.write_line(f"{clause} {why}")
         if spared:
             reporter.write_line(f"not owed: {', '.join(spared)}")
         if self.error:

@@ -31,7 +31,7 @@ from rollout.gateway.transport import Exchange
 from rollout.journal.record import NOT_APPLICABLE
 from rollout.plugin.evidence import RunEvidence
 from rollout.plugin.final_documents import announce_fetch
-from rollout.plugin.read_only_run import ReadOnlyRun, find_inapplicable_checks
+from rollout.plugin.read_only_run import ReadOnlyRun, begun_with, find_inapplicable_checks
 from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting import allure
 from rollout.reporting.allure import NOT_RUN
@@ -113,25 +113,25 @@ class ReleaseRun(ReadOnlyRun):
     def _write_documents(self, reporter: Any) -> None:
         from rollout.reporting.html import assembly, banner  # noqa: PLC0415 - heavy, and only needed after the verdict
 
-        evidence, passed = self.evidence, not self.problems() and not self.error
+        evidence = self.evidence
         announce_fetch(self.env, reporter)
         safe = {question: show_all(evidence.redactor.text(answer)) for question, answer in self._answers().items()}
         subject = show_all(evidence.redactor.text(self.subject))
-        above = banner.banner_of_release(self.word, subject, safe, passed=passed)
+        above = banner.banner_of_release(self.word, subject, safe, passed=self.passed)
         title = f"{self.word}: {subject}"
         reporter.write_line(assembly.built_plain(evidence.results, evidence.folder, title, above, self.env))
 
     def _answers(self) -> dict[str, str]:
         """Return the questions of the report's first screen and their answers; an empty one has none to give."""
-        problems, caller = self.problems(), identify(self.env)
-        failed = {id_: why for id_, why in problems.items() if not why.startswith(NOT_RUN)}
-        inapplicable = {id_: why for id_, why in self._left_out.items() if why.startswith(NOT_APPLICABLE)}
+        caller = identify(self.env)
+        not_run, failed = begun_with(NOT_RUN, self.problems())
+        inapplicable, spared = begun_with(NOT_APPLICABLE, self._left_out)
         return {
             "What": "the checks before a release, which only read",
             "Failed": _listed(failed),
-            "Not run": _listed({id_: why for id_, why in problems.items() if id_ not in failed}),
+            "Not run": _listed(not_run),
             "Not applicable": _listed(inapplicable),
-            "Not owed": ", ".join(id_ for id_ in self._left_out if id_ not in inapplicable),
+            "Not owed": ", ".join(spared),
             "Trouble": self.error or "",
             "Policy": self.policy.name,
             "Run by": "; ".join(filter(None, (caller.name, caller.describe_job()))),

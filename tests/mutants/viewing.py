@@ -183,7 +183,16 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/serve/board.py",
         "tests/serve/test_board.py",
         rows=(
-            ("self._read = entries[-1].seq if entries else self._read", "self._read = 0", "An entry is read once."),
+            (
+                "self._read = max((entry.seq for entry in entries), default=self._read)",
+                "self._read = 0",
+                "An entry is read once.",
+            ),
+            (
+                " if head is not None and entry.seq <= head[0]",
+                "",
+                "What is written meanwhile is not missed.",
+            ),
             ("if rollout not in found:", "if False:", "Time passes without an entry."),
             ("if case.stranded:", "if False:", "What no process watches is not shown as watched."),
             ("except _UNREADABLE as error:", "except OSError as error:", "Another version's entries end no page."),
