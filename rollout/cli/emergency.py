@@ -19,13 +19,17 @@ def _follow_up(order: Order, sent: emergency.Sent, env: Mapping[str, str], say: 
     from rollout.engine.emergency_followup import finish  # noqa: PLC0415 - everything heavy comes after the activation
 
     code = finish(order, sent, env, say)
-    # The emergency is over and recorded; a failure of the index does not change its exit code.
-    with suppress(Exception):
-        from rollout.core.clock import SystemClock  # noqa: PLC0415 - with the journal
-        from rollout.journal.journal import Journal  # noqa: PLC0415
-        from rollout.reporting.html.index import write  # noqa: PLC0415
-
-        with Journal.open(order.journal, clock=SystemClock(), create=False) as journal:
-            write(journal, order.reports)
-    late_report.start(order.journal, order.id, order.reports, env)
+    # The process of the report writes the page over all rollouts, which nothing of the emergency waits for.
+    if not late_report.start(order.journal, order.id, order.reports, env):
+        _write_index(order)
     return code
+
+
+def _write_index(order: Order) -> None:
+    """Write the page over all rollouts; the emergency is recorded, and a failure of the page changes no exit code."""
+    from rollout.core.clock import SystemClock  # noqa: PLC0415 - with the journal
+    from rollout.journal.journal import Journal  # noqa: PLC0415
+    from rollout.reporting.html import index  # noqa: PLC0415
+
+    with suppress(Exception), Journal.open(order.journal, clock=SystemClock(), create=False) as journal:
+        index.write(journal, order.reports)

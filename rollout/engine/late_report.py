@@ -24,8 +24,8 @@ LOG = "report.log"
 _NICE = 10
 
 
-def start(journal_url: str, rollout: str, reports: Path, env: Mapping[str, str]) -> None:
-    """Start the process that builds the report, and do not wait for it; a machine that cannot start it has no report.
+def start(journal_url: str, rollout: str, reports: Path, env: Mapping[str, str]) -> bool:
+    """Start the process that builds the report, and do not wait for it; return whether the machine could start it.
 
     The journal's URL may hold a password, so it goes over a pipe.
 
@@ -48,6 +48,8 @@ def start(journal_url: str, rollout: str, reports: Path, env: Mapping[str, str])
         assert child.stdin is not None  # noqa: S101 - for the type checker
         with child.stdin:
             child.stdin.write(order.encode())
+        return True
+    return False
 
 
 def build_and_seal(journal: Journal, rollout: str, reports: Path, env: Mapping[str, str], *, by: str) -> str:
@@ -74,11 +76,17 @@ def main() -> int:
     from rollout.core.clock import SystemClock  # noqa: PLC0415
     from rollout.core.redaction import knowing  # noqa: PLC0415
     from rollout.journal.journal import Journal  # noqa: PLC0415
+    from rollout.reporting.html import index  # noqa: PLC0415
 
     os.nice(_NICE)
     order, redactor = json.load(sys.stdin), knowing(os.environ)
+    reports = Path(order["reports"])
     with Journal.open(order["journal"], clock=SystemClock(), redact=redactor.value, create=False) as journal:
-        lines = build_and_seal(journal, order["rollout"], Path(order["reports"]), os.environ, by=BY_REPORT)
+        # The report takes seconds, and cannot be built everywhere: the page over all rollouts does not wait for it,
+        # and a page that cannot be written does not cost the report.
+        with suppress(Exception):
+            index.write(journal, reports)
+        lines = build_and_seal(journal, order["rollout"], reports, os.environ, by=BY_REPORT)
     sys.stdout.write(redactor.text(lines) + "\n")
     return 0
 

@@ -78,7 +78,12 @@ class Alarm:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     """The reports that are asked for; none is built, because no test here reads one."""
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr("rollout.engine.late_report.start", lambda *order: asked.append(order))
+
+    def start(*order: object) -> bool:
+        asked.append(order)
+        return True
+
+    monkeypatch.setattr("rollout.engine.late_report.start", start)
     return asked
 
 
@@ -112,13 +117,32 @@ def test_what_was_active_is_noted_and_the_printed_undo_works(
     assert alarm.lab.state().active == "ollama:gemma3:4b"
 
 
-def test_the_page_over_all_rollouts_has_it_at_once(alarm: Alarm) -> None:
-    """An emergency has no report of its own, and the page lists it in any case."""
-    alarm.ring("--reason=everything is on fire")
+def test_its_report_and_the_page_over_all_rollouts_are_left_to_another_process(
+    alarm: Alarm, started: list[tuple[object, ...]]
+) -> None:
+    """The emergency waits for neither."""
+    alarm.ring()
+    assert [order[1] for order in started] == [alarm.record.id]
+    assert not (alarm.lab.reports / "index.html").exists()
+
+
+def test_where_that_process_cannot_start_the_emergency_writes_the_page_itself(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rollout.engine.late_report.start", lambda *_: False)
+    assert alarm.ring("--reason=everything is on fire") == 0
     page = (alarm.lab.reports / "index.html").read_text(encoding="utf-8")
     assert "EMERGENCY DONE" in page
     assert "ollama:gemma3:4b → EMERGENCY vllm:gemma-3-4b-it" in page
     assert "class emergency" in page
+
+
+def test_a_page_that_cannot_be_written_changes_no_exit_code(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rollout.engine.late_report.start", lambda *_: False)
+    alarm.lab.reports.mkdir(exist_ok=True)
+    (alarm.lab.reports / "index.html").mkdir()
+    assert alarm.ring() == 0
+    assert "EMERGENCY DONE" in alarm.out
 
 
 def test_the_record_holds_intent_outcome_and_closure(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:

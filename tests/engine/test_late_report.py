@@ -20,6 +20,7 @@ def test_the_report_is_built_and_its_files_are_listed_and_sealed(
         reports = journaled.rollout.folder.parent
 
     def write(_journal: object, _story: object, folder: Path, *_: object) -> Path:
+        assert "ROLLED BACK" in (reports / "index.html").read_text(), "the page over all rollouts does not wait for it"
         page = folder / "report.html"
         page.write_text("the page")
         return page
@@ -35,7 +36,7 @@ def test_the_report_is_built_and_its_files_are_listed_and_sealed(
 
 
 def test_a_folder_that_is_gone_is_no_error(tmp_path: Path) -> None:
-    late_report.start(str(tmp_path / "journal.sqlite"), "r-1", tmp_path, {})
+    assert not late_report.start(str(tmp_path / "journal.sqlite"), "r-1", tmp_path, {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,6 +53,6 @@ def test_the_password_of_the_journal_is_not_on_a_command_line(tmp_path: Path, mo
 
     monkeypatch.setattr("subprocess.Popen", start)
     (tmp_path / "r-1").mkdir()
-    late_report.start("postgresql://u:hunter2@db/rollouts", "r-1", tmp_path, {"A": "b"})
+    assert late_report.start("postgresql://u:hunter2@db/rollouts", "r-1", tmp_path, {"A": "b"})
     assert "hunter2" not in repr(started)
     assert json.loads(Child.stdin.getvalue())["journal"] == "postgresql://u:hunter2@db/rollouts"

@@ -1,9 +1,11 @@
 """Nobody waits for what a run does not need."""
 
+import gc
 import json
 import subprocess
 import sys
 
+from rollout.cli.main import main
 from tests.support.runs import ROOT, Lab
 
 HEAVY = {"apprise", "click", "matplotlib", "numpy", "rich", "starlette", "uvicorn"}
@@ -52,6 +54,30 @@ def test_the_collector_rests_while_the_watchdog_is_imported_and_works_afterwards
     )
 
     assert told == "1 False True True"
+
+
+def test_the_collector_hardly_begins_while_a_command_loads_its_modules(tmp_path):
+    begun = _python(
+        "import gc, sys\n"
+        "begun = []\n"
+        "gc.callbacks.append(lambda phase, about: begun.append(phase))\n"
+        "from rollout.cli.main import main\n"
+        "before = len(begun)\n"
+        f"sys.argv = ['rollout', 'status', '--reports={tmp_path}']\n"
+        "main()\n"
+        "print(len(begun) - before, 'sqlalchemy' in sys.modules, gc.isenabled())"
+    )
+
+    count, loaded, on = begun.splitlines()[-1].split()
+    assert int(count) < 60, "twice a collection: its start and its stop"
+    assert (loaded, on) == ("True", "True")
+
+
+def test_a_command_within_another_process_leaves_its_collector_alone(tmp_path, capsys):
+    before = gc.get_threshold()
+    main(["status", f"--reports={tmp_path}"])
+
+    assert gc.get_threshold() == before
 
 
 def test_httpx_still_works_without_its_command_line():

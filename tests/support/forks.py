@@ -431,8 +431,9 @@ def _build_here(
         return built(journal, rollout, folder, env, results)
 
 
-def _start_nothing(*_: object) -> None:
-    """Start no process that builds a report."""
+def _start_nothing(*_: object) -> bool:
+    """Start no process that builds a report: an emergency writes the page over all rollouts itself."""
+    return False
 
 
 class _ForkedWatchdog:
