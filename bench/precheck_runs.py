@@ -21,7 +21,10 @@ Call = tuple[str, str, Any]
 """Method, path with query, JSON body or None."""
 
 BARE_PLUGINS = frozenset({"allure_pytest", "anyio"})  # httpx brings the second
-_OUR_PLUGINS = BARE_PLUGINS | {"timeout", "xdist", "xdist.looponfail"}
+OUR_PLUGINS = BARE_PLUGINS | {"timeout", "xdist", "xdist.looponfail"}
+LIBRARIES = ("dotenv", "httpx", "pydantic.main", "sqlalchemy.dialects.sqlite", "tenacity", "yaml")
+"""What a precheck loads that is not its own; `pydantic` itself loads next to nothing."""
+
 _BODIES: Mapping[str, Any] = {
     "/api/v1/chat/completions": {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 16}
 }
@@ -31,6 +34,15 @@ def pytest_with(plugins: frozenset[str]) -> list[str]:
     """Return the start of a command line: pytest of this environment with these plug-ins, and without the others."""
     others = sorted({entry.name for entry in entry_points(group="pytest11")} - plugins)
     return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *(f"-pno:{name}" for name in others)]
+
+
+def write_libraries_only(folder: Path) -> list[str]:
+    """Write an empty test, and a plug-in that loads the libraries of a precheck; return the command that runs them."""
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    (folder / "test_empty.py").write_text("def test_empty():\n    pass\n", encoding="utf-8")
+    (folder / "libraries.py").write_text("".join(f"import {name}\n" for name in LIBRARIES), encoding="utf-8")
+    return [*pytest_with(OUR_PLUGINS), "-plibraries"]
 
 
 class PrecheckRuns:
@@ -47,7 +59,7 @@ class PrecheckRuns:
         lab.scenario["monitor"]["min_samples"] = 1
         self._lab = lab
         self._command = [
-            *pytest_with(_OUR_PLUGINS),
+            *pytest_with(OUR_PLUGINS),
             "-pbench.without_report",
             *("-m", "precheck"),
             *lab.options(),

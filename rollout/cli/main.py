@@ -28,7 +28,10 @@ EMERGENCY = Command(
 
 
 COLLECT_AFTER = 20_000
-"""How many new objects the garbage collector waits for; with 700, Python's default, one begins 90 times while `rollout status` loads."""
+"""How many new objects the garbage collector waits for.
+
+With 700, Python's default, it begins 90 times while `rollout status` loads, and finds nothing.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

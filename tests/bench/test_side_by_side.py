@@ -54,23 +54,24 @@ def test_each_side_is_a_row_with_what_it_costs_and_a_missing_tool_is_one_with_th
     folder = tmp_path / "bench"
     folder.mkdir()
 
-    ours, bare, nowhere, tavern, against_tavern, against_bare = side_by_side.measure(
+    ours, libraries, bare, nowhere, tavern, against_tavern, against_bare = side_by_side.measure(
         folder, turns=1, tools=(HERE, replace(CURL, name="no-such-program"), ABSENT)
     )
 
     assert re.search(r"report left out: \d\d calls, median of 1 in turn", ours.what)
-    for row in (ours, bare):
+    for row in (ours, libraries, bare):
         cost = re.fullmatch(
             r"(\d+\.\d\d) s, (\d+\.\d\d) s of CPU, (\d+) MB at the largest process's peak", row.measured
         )
         assert cost
         assert float(cost[1]) > 0 < float(cost[2])
         assert 20 < int(cost[3]) < 300
+    assert float(libraries.measured[:4]) < float(ours.measured[:4])
     assert nowhere.measured == "not measured: there is no no-such-program on this machine"
     assert tavern.measured.startswith("not measured: it cannot be installed: ERROR: ")
     assert against_tavern.measured == tavern.measured
     assert against_bare.measured == "not measured: it was left out"
-    assert {row.met for row in (ours, bare, nowhere, tavern, against_tavern, against_bare)} == {None}
+    assert {row.met for row in (ours, libraries, bare, nowhere, tavern, against_tavern, against_bare)} == {None}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
