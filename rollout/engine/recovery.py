@@ -18,7 +18,7 @@ from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LEASE_S, Lease
 from rollout.journal.record import Decision, RolloutRecord
-from rollout.journal.records import unsettled_records
+from rollout.journal.records import records_in_flight
 from rollout.journal.spool import reconcile
 from rollout.reporting.timings import is_emergency
 
@@ -52,7 +52,7 @@ class Case:
 
 def in_flight(journal: Journal) -> list[Case]:
     """Return every rollout in flight, and whether it may be rolled back."""
-    return [examine_case(journal, record) for record in unsettled_records(journal) if record.in_flight]
+    return [examine_case(journal, record) for record in records_in_flight(journal)]
 
 
 def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str]) -> Closure:

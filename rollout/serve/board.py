@@ -94,7 +94,7 @@ class Board:
         Of a long journal, the samples of everything that is closed take longer to read than a call of it may take.
         """
         head = self._journal.head()
-        closed = self._journal.rollouts_with(Kind.CLOSED)
+        closed = frozenset(self._journal.rollouts_with(Kind.CLOSED))
         others = (self._journal.entries(id_) for id_ in self._journal.rollouts() if id_ not in closed)
         read = (*(entries for _, entries in entries_by_rollout(self._journal, sorted(closed))), *others)
         # What is written meanwhile comes with the next refresh.

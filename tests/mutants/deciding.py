@@ -229,7 +229,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "The gate is asked again with the lease in hand.",
             ),
             (
-                "rivals = [other for other in gates.others_here(rollout) if other.in_flight]",
+                "rivals = gates.find_rivals(rollout)",
                 "rivals = gates.others_here(rollout)",
                 "A rollout that has ended is no rival.",
             ),

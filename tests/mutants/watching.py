@@ -216,8 +216,8 @@ MUTANTS: tuple[Mutant, ...] = (
         *STRANDED,
         rows=(
             (
-                "return [examine_case(journal, record) for record in unsettled_records(journal) if record.in_flight]",
-                "return [examine_case(journal, record) for record in unsettled_records(journal) if record.applied]",
+                "return [examine_case(journal, record) for record in records_in_flight(journal)]",
+                "return [examine_case(journal, record) for record in records_in_flight(journal) if record.applied]",
                 "What may have been written is in flight.",
             ),
             ("if is_emergency(record) and now < ", "if False and now < ", "An emergency is given a minute."),
