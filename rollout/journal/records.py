@@ -22,6 +22,14 @@ def records(journal: Journal) -> list[RolloutRecord]:
     return _read(journal, journal.rollouts())
 
 
+def partial_records(journal: Journal, kinds: Collection[str]) -> Iterator[RolloutRecord]:
+    """Yield every rollout of the journal, oldest first, replayed from its entries of these kinds alone.
+
+    What the other kinds tell is missing in the records. Only some of the records are in memory at once.
+    """
+    return (replay(id_, entries) for id_, entries in entries_by_rollout(journal, kinds=kinds))
+
+
 def entries_by_rollout(
     journal: Journal, rollouts: Sequence[str] | None = None, kinds: Collection[str] = REPLAYED
 ) -> Iterator[tuple[str, tuple[Entry, ...]]]:

@@ -11,7 +11,7 @@ from typing import Any
 from rollout.approvals.obligations import open_of
 from rollout.core.clauses import CLAUSES
 from rollout.core.errors import RolloutError
-from rollout.engine.recovery import examine_case
+from rollout.engine.cases import examine_case
 from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Entry, Kind, RolloutRecord
 from rollout.journal.records import entries_by_rollout

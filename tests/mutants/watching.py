@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-WATCHDOG, RECOVERY, FOLLOWUP, PROOF, TAKEOVER = (
+WATCHDOG, CASES, RECOVERY, FOLLOWUP, PROOF, TAKEOVER = (
     "rollout/engine/watchdog.py",
+    "rollout/engine/cases.py",
     "rollout/engine/recovery.py",
     "rollout/engine/emergency_followup.py",
     "rollout/engine/emergency_proof.py",
@@ -212,7 +213,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        RECOVERY,
+        CASES,
         *STRANDED,
         rows=(
             (
