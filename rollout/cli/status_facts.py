@@ -45,11 +45,8 @@ def read_history(journal: Journal) -> Iterator[RolloutRecord]:
         JournalError: the journal cannot be read.
     """
     for record in partial_records(journal, [kind for kind in REPLAYED if kind not in _UNUSED]):
-        # An entry of any kind tells whether a newer owner has written before an ending that was spooled. The outcome of
-        # its clause tells when a single request was undone.
-        is_spooled = "spool" in (record.closed or {})
-        needs_all = is_spooled or is_single_request(record)
-        yield (find_record(journal, record.id) if needs_all else None) or record
+        # The outcome of its clause tells when a single request was undone.
+        yield (find_record(journal, record.id) if is_single_request(record) else None) or record
 
 
 def _state(record: RolloutRecord, case: Case | None) -> str:

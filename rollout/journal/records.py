@@ -35,7 +35,8 @@ def entries_by_rollout(
 ) -> Iterator[tuple[str, tuple[Entry, ...]]]:
     """Yield each of these rollouts, all by default, and its entries of these kinds; in the order that is given.
 
-    By default these are all rollouts, the oldest first, and the entries from which a record is replayed.
+    By default these are all rollouts, the oldest first, and the entries from which a record is replayed. Where an
+    ending was spooled, all of these are yielded, whatever the kinds.
 
     They are read some rollouts at a time: a call for each would take longer than its entries, and a call for all of a
     large journal longer than its deadline.
@@ -45,7 +46,14 @@ def entries_by_rollout(
         found: dict[str, list[Entry]] = {id_: [] for id_ in batch}
         for entry in journal.entries_of(batch, *kinds):
             found[entry.rollout].append(entry)
-        yield from ((id_, tuple(entries)) for id_, entries in found.items())
+        for id_, entries in found.items():
+            needs_all = kinds is not REPLAYED and any(map(_is_spooled_ending, entries))
+            yield id_, journal.entries(id_, *REPLAYED) if needs_all else tuple(entries)
+
+
+def _is_spooled_ending(entry: Entry) -> bool:
+    """Return whether it counts only where no entry, of whatever kind, has a newer fencing token (safety rule 8)."""
+    return entry.kind == Kind.CLOSED and "spool" in entry.body
 
 
 def records_where(journal: Journal, fits: Callable[[Mapping[str, Any]], bool]) -> list[RolloutRecord]:

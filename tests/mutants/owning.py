@@ -200,14 +200,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/cli/test_status_facts.py",
         rows=(
             (
-                "needs_all = is_spooled or is_single_request(record)",
-                "needs_all = is_single_request(record)",
-                "A spooled ending counts only where no newer owner has written.",
-            ),
-            (
-                "needs_all = is_spooled or is_single_request(record)",
-                "needs_all = is_spooled",
+                "find_record(journal, record.id) if is_single_request(record) else None",
+                "None",
                 "The outcome of its clause says when a single request was undone.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/journal/records.py",
+        "tests/cli/test_status_facts.py",
+        rows=(
+            (
+                "needs_all = kinds is not REPLAYED and any(map(_is_spooled_ending, entries))",
+                "needs_all = False",
+                "A spooled ending counts only where no newer owner has written.",
             ),
         ),
     ),
