@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rollout.changes.rollback import PROOF, UNDO
+from rollout.core.clauses import PROOF, UNDO
 from rollout.core.errors import JournalError
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
