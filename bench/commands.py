@@ -6,15 +6,12 @@ process of its own, as from a shell, with compiled code kept as on a user's mach
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.processes import compiled_in
+from bench.processes import run
 from bench.table import Row
 from rollout.journal.chain import Entry
 from tests.support.many_rollouts import models_of, write_journal
@@ -96,26 +93,8 @@ def _grown(reports: Path) -> tuple[list[str], list[str]]:
 
 
 def _median(command: Sequence[str], folder: Path, runs: int) -> float:
-    return statistics.median([_timed(command, folder) for _ in range(runs + 1)][1:])
-
-
-def _timed(command: Sequence[str], folder: Path) -> float:
-    """Return the seconds from the start of a process to its end."""
-    began = time.perf_counter()
-    done = subprocess.run(  # noqa: S603 - an argument list of our own making
-        command,
-        cwd=ROOT,
-        env=os.environ | compiled_in(folder),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LONGEST_S,
-        check=False,
-    )
-    took_s = time.perf_counter() - began
-    if done.returncode:
-        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr}")
-    return took_s
+    walls_s = [run(command, ROOT, folder, longest_s=LONGEST_S).wall_s for _ in range(runs + 1)]
+    return statistics.median(walls_s[1:])
 
 
 def _row(what: str, took_s: float, limit_s: float) -> Row:

@@ -19,7 +19,7 @@ class Ended:
     """A process that has ended, and what it cost.
 
     Attributes:
-        code: its exit code; negative where a signal ended it, as after `LONGEST_RUN_S`.
+        code: its exit code; negative where a signal ended it, as after the longest time that it may take.
         output: what it printed, both streams.
         wall_s: seconds from its start to its end.
         cpu_s: CPU seconds, of user and system, of the process and of those below it that it waited for.
@@ -38,17 +38,18 @@ def compiled_in(folder: Path) -> dict[str, str]:
     return {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
-def attempt(command: Sequence[str], where: Path, folder: Path) -> Ended:
+def attempt(command: Sequence[str], where: Path, folder: Path, *, longest_s: float = LONGEST_RUN_S) -> Ended:
     """Run a command to its end, whatever its exit code.
 
     Args:
         command: an argument list.
         where: the working directory.
         folder: the bench's, for compiled code and the output.
+        longest_s: after how many seconds it is killed.
     """
     output = folder / "output.txt"
     done = subprocess.run(  # noqa: S603 - an argument list of our own making
-        [sys.executable, "-I", "-S", str(_SPAWN), str(output), str(LONGEST_RUN_S), *command],
+        [sys.executable, "-I", "-S", str(_SPAWN), str(output), str(longest_s), *command],
         cwd=where,
         env=os.environ | compiled_in(folder),
         stdin=subprocess.DEVNULL,
@@ -63,9 +64,9 @@ def attempt(command: Sequence[str], where: Path, folder: Path) -> Ended:
     return Ended(int(code), text, float(wall_s), float(cpu_s), int(peak_kib) * 1024 / 1e6)
 
 
-def run(command: Sequence[str], where: Path, folder: Path) -> Ended:
+def run(command: Sequence[str], where: Path, folder: Path, *, longest_s: float = LONGEST_RUN_S) -> Ended:
     """Run a command as `attempt` does; RuntimeError with its output where it does not end with 0."""
-    ended = attempt(command, where, folder)
+    ended = attempt(command, where, folder, longest_s=longest_s)
     if ended.code:
         raise RuntimeError(f"{json.dumps(command)} ended with {ended.code}:\n{ended.output}")
     return ended

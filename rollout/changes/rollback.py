@@ -29,9 +29,10 @@ from rollout.changes.rollback_provider import (
     run_restart,
     takes_restart,
 )
-from rollout.changes.rollback_run import AGAIN_AFTER_S, PROOF, TRIES, RollbackRun, Step, table
+from rollout.changes.rollback_run import AGAIN_AFTER_S, TRIES, RollbackRun, Step, table
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import show_weights
+from rollout.core.clauses import PROOF, UNDO
 from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, RolloutError
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.gateway import manual_commands as by_hand
@@ -39,11 +40,7 @@ from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Decision, Kind, RolloutRecord, What
 from rollout.journal.spool import SPOOL
 
-UNDO = ("RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-3.4")
-"""The steps that must not fail, where they are needed."""
-
 __all__ = [
-    "PROOF",
     "RolledBack",
     "Step",
     "candidates",

@@ -8,7 +8,7 @@ from typing import Any
 
 from rollout.changes.backup import Backup
 from rollout.context import RolloutContext
-from rollout.core.clauses import CLAUSES
+from rollout.core.clauses import CLAUSES, PROOF
 from rollout.core.clock import format_utc
 from rollout.core.errors import ConcurrentChange, NotOffered, RolloutError
 from rollout.gateway.client import Gateway
@@ -17,8 +17,6 @@ from rollout.journal.record import Kind, RolloutRecord
 
 TRIES = 3
 AGAIN_AFTER_S = 1.0
-PROOF = ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3")
-"""The steps that must pass before a rollback may be called verified."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from rollout.audit import command as audit
 from rollout.cli.options import ACTIVATE, JOURNAL, OPEN, ROLLOUT_ID, SCENARIO, WHERE, Command, one_of, option
 from rollout.config import json_schema_files
 from rollout.journal.record import Decision
-from rollout.sandbox import command as sandbox
+from rollout.sandbox import arguments as sandbox
 
 SHELLS = ("bash", "zsh", "tcsh", "fish", "powershell")
 """Those for which shtab writes a script; it is imported by the command alone."""

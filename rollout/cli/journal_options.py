@@ -11,7 +11,7 @@ from rollout.core.errors import RolloutError
 from rollout.core.redaction import knowing
 from rollout.journal.journal import Journal
 from rollout.journal.record import RolloutRecord
-from rollout.journal.records import records
+from rollout.journal.records import find_record, records_in_flight
 
 
 def open_journal(args: argparse.Namespace) -> Journal:
@@ -31,14 +31,13 @@ def choose_rollout(journal: Journal, wanted: str | None) -> RolloutRecord:
     Raises:
         RolloutError: there is no such rollout, or not exactly one in flight.
     """
-    known = records(journal)
-    if wanted is None:
-        found = [record for record in known if record.in_flight]
-        if len(found) != 1:
-            ids = ", ".join(record.id for record in found) or "none"
-            raise RolloutError(f"{len(found)} rollouts are in flight ({ids}); name one")
-    else:
-        found = [record for record in known if record.id == wanted]
-        if not found:
+    if wanted is not None:
+        record = find_record(journal, wanted)
+        if record is None:
             raise RolloutError(f"there is no rollout {wanted!r}; `rollout status --all` lists them")
+        return record
+    found = records_in_flight(journal)
+    if len(found) != 1:
+        ids = ", ".join(record.id for record in found) or "none"
+        raise RolloutError(f"{len(found)} rollouts are in flight ({ids}); name one")
     return found[0]

@@ -14,8 +14,9 @@ from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import ExitCode, JournalAbsent, RolloutError
 from rollout.core.units import duration, show_duration
 from rollout.core.visible import on_one_line
+from rollout.engine.cases import Case, in_flight
 from rollout.engine.closure import EXIT_CODES, WORDS
-from rollout.engine.recovery import Case, in_flight, recover
+from rollout.engine.recovery import recover
 from rollout.journal.journal import Journal
 from rollout.journal.record import RolloutRecord
 from rollout.journal.records import records

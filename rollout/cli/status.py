@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         since = None if args.since is None else read_since(args.since, now)
         asked = StatusQuery(args.target, since, args.decision, args.author)
         everything = args.all or bool(asked)
-        known = records(journal) if everything else unsettled_records(journal)
+        known = _history(journal) if everything else iter(unsettled_records(journal))
         found = [
             (_facts(journal, record), open_of(record))
             for record in known
@@ -118,10 +118,16 @@ def _reconcile(args: argparse.Namespace) -> int:
     return ExitCode.CHECK_FAILED if found.outside else 0
 
 
+def _history(journal: Journal) -> Iterator[RolloutRecord]:
+    from rollout.cli.status_facts import read_history  # noqa: PLC0415 - see `_facts`
+
+    return read_history(journal)
+
+
 def _facts(journal: Journal, record: RolloutRecord) -> dict[str, object]:
     """Return what is shown of a rollout; what that loads takes longer than to find that there is nothing to show."""
     from rollout.cli.status_facts import collect_facts  # noqa: PLC0415 - see above
-    from rollout.engine.recovery import examine_case  # noqa: PLC0415
+    from rollout.engine.cases import examine_case  # noqa: PLC0415
 
     return collect_facts(record, examine_case(journal, record) if record.in_flight else None)
 

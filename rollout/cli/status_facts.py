@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rollout.audit.legal_hold import describe_legal_hold
 from rollout.core.clock import SystemClock
-from rollout.engine.recovery import Case
-from rollout.journal.record import RolloutRecord
+from rollout.engine.cases import Case
+from rollout.journal.journal import Journal
+from rollout.journal.record import Kind, RolloutRecord
+from rollout.journal.records import find_record, partial_records
+from rollout.journal.replay import REPLAYED
 from rollout.monitoring.extension import Extension
 from rollout.monitoring.hold import of_record
-from rollout.reporting.time_in_effect import effect_of
+from rollout.reporting.time_in_effect import effect_of, is_single_request
 from rollout.reporting.window_end import describe_end, what_it_could_tell
+
+_UNUSED = frozenset(
+    {
+        Kind.ALERTS,
+        Kind.APPROVAL,
+        Kind.AUDIT,
+        Kind.BACKUP,
+        Kind.BASELINE,
+        Kind.CLAUSE,
+        Kind.COUNTERS,
+        Kind.DIAGNOSIS,
+        Kind.FINDING,
+        Kind.NOTIFIED,
+        Kind.PAUSE,
+        Kind.PHASE,
+        Kind.PRUNED,
+        Kind.RESTARTED,
+        Kind.TRACES,
+    }
+)
+"""The kinds of entries that `collect_facts` does not show; most entries are of these."""
+
+
+def read_history(journal: Journal) -> Iterator[RolloutRecord]:
+    """Yield every rollout of the journal, oldest first, with what `collect_facts` shows of it.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    for record in partial_records(journal, [kind for kind in REPLAYED if kind not in _UNUSED]):
+        # The outcome of its clause tells when a single request was undone.
+        yield (find_record(journal, record.id) if is_single_request(record) else None) or record
 
 
 def _state(record: RolloutRecord, case: Case | None) -> str:

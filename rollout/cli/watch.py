@@ -13,8 +13,8 @@ from rollout.cli.journal_options import choose_rollout, open_journal
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import ExitCode, JournalError
 from rollout.core.visible import beneath, on_one_line
+from rollout.engine.cases import examine_case
 from rollout.engine.closure import EXIT_CODES
-from rollout.engine.recovery import examine_case
 from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, Kind
 from rollout.monitoring.followed_window import FollowedWindow

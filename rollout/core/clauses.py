@@ -16,6 +16,12 @@ PHASES = ("precheck", "apply", "verify", "monitor")
 LATER_PHASES = ("review", "release")
 """The phases that have a run of their own, and that no rollout passes through."""
 
+UNDO = ("RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-3.4")
+"""The steps of a rollback that must not fail, where they are needed."""
+
+PROOF = ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3")
+"""The steps that must pass before a rollback may be called verified."""
+
 
 class Owner(StrEnum):
     """Who produces a clause's outcome."""

@@ -10,7 +10,7 @@ from rollout.core.clauses import PHASES
 from rollout.core.errors import JournalError, NotCleared, RolloutError, TryLater
 from rollout.core.policy import WAIT, usual
 from rollout.journal.record import Decision, Kind, RolloutRecord
-from rollout.journal.records import records_where
+from rollout.journal.records import records_in_flight, records_where
 
 VOLATILE_S = 300.0
 """Health, alerts, window and lease are checked again when the precheck is older than so many seconds."""
@@ -105,6 +105,12 @@ def others_here(rollout: RolloutContext) -> list[RolloutRecord]:
     """Return the other rollouts of this target, oldest first."""
     here = records_where(rollout.journal, lambda opened: opened["url"] == rollout.lease_target)
     return [other for other in here if other.id != rollout.id]
+
+
+def find_rivals(rollout: RolloutContext) -> list[RolloutRecord]:
+    """Return the other rollouts in flight on this target, oldest first; what is closed is not read."""
+    others = (other for other in records_in_flight(rollout.journal) if other.id != rollout.id)
+    return [other for other in others if other.opened["url"] == rollout.lease_target]
 
 
 def refuse_rivals(rivals: list[RolloutRecord]) -> RolloutError | None:

@@ -13,7 +13,7 @@ from rollout.core.target import Target
 from rollout.gateway.embedded_proof import Standing, prove_embedded
 from rollout.journal.journal import Journal
 from rollout.journal.record import RolloutRecord
-from rollout.journal.records import records
+from rollout.journal.records import newest_record
 
 
 def doubt(options: Options, clock: Clock, request: Request) -> str:
@@ -53,8 +53,7 @@ def _opened_before(url: str, request: Request, clock: Clock) -> RolloutRecord | 
     digest = request.digest(request.target.url or EMBEDDED)
     try:
         with Journal.open(url, clock=clock, create=False) as journal:
-            known = records(journal)
+            return newest_record(journal, digest)
     except JournalError:
         # `open_session` opens it again and raises what is wrong with it.
         return None
-    return next((record for record in reversed(known) if record.opened["digest"] == digest), None)

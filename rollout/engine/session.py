@@ -31,7 +31,7 @@ from rollout.gateway.drivers.selection import lacking_of
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
-from rollout.journal.records import records
+from rollout.journal.records import newest_record, records_in_flight
 from rollout.journal.spool import reconcile
 from rollout.sandbox.process import Running, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
@@ -218,7 +218,7 @@ def acquire_target(session: Session, phase: str) -> None:
     """
     rollout = session.rollout
     rollout.acquire_lease()
-    rivals = [other for other in gates.others_here(rollout) if other.in_flight]
+    rivals = gates.find_rivals(rollout)
     # Checked again under the lease: the state may have changed since the run began.
     refusal = gates.refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
     if refusal is not None:
@@ -267,12 +267,12 @@ def _earlier(
     journal: Journal, request: Request, digest: str, phases: tuple[str, ...]
 ) -> tuple[RolloutRecord | None, RolloutError | None]:
     """Return the rollout to continue (None: open a new one) and why this run may not go on (None: it may)."""
-    known = records(journal)
-    same = [record for record in known if record.opened["digest"] == digest]
-    latest = next((record for record in reversed(same) if record.in_flight), same[-1] if same else None)
+    in_flight = records_in_flight(journal)
+    same = [record for record in in_flight if record.opened["digest"] == digest]
+    latest = same[-1] if same else newest_record(journal, digest)
     # An on-demand gateway belongs to one rollout, so it has no rivals.
     url = request.target.url
-    rivals = [r for r in known if url is not None and r.opened["url"] == url and r.in_flight and r is not latest]
+    rivals = [r for r in in_flight if url is not None and r.opened["url"] == url and r is not latest]
     refusal = gates.refuse_rivals(rivals) or gates.refusal(phases, latest, digest)
     if latest is None or latest.decision is Decision.NOTHING_APPLIED:
         return None, refusal
@@ -306,7 +306,7 @@ def at_home(journal: Journal) -> None:
     host = journal.foreign_host()
     if host is None:
         return
-    in_flight = [record.id for record in records(journal) if record.in_flight]
+    in_flight = [record.id for record in records_in_flight(journal)]
     if in_flight:
         raise JournalError(
             f"the journal belongs to {host}, where {', '.join(in_flight)} is in flight; close it there, or use a "

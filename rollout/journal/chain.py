@@ -28,7 +28,7 @@ _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 
 
 class Row(Protocol):
-    """An entry as the database keeps it: `body` is canonical JSON text."""
+    """An entry as the database keeps it, a tuple with names: `body` is canonical JSON text."""
 
     seq: int
     rollout: str
@@ -37,6 +37,9 @@ class Row(Protocol):
     body: str
     prev: str
     hash: str
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the values in the order of the names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,13 @@ class Entry:
         Raises:
             JournalError: its body is not JSON.
         """
+        # At once: a row looks each name up anew.
+        seq, rollout, at, kind, text, prev, hash_ = row
         try:
-            body = json.loads(row.body)
+            body = json.loads(text)
         except (ValueError, RecursionError):
             raise _broken(row, "was changed: its body is not JSON any more") from None
-        return cls(row.seq, row.rollout, row.at, row.kind, body, row.prev, row.hash)
+        return cls(seq, rollout, at, kind, body, prev, hash_)
 
 
 def unwrapped(entry: Entry) -> Entry:

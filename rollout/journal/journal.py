@@ -200,12 +200,12 @@ class Journal(AbstractContextManager["Journal"]):
         Raises:
             JournalError: the journal cannot be read, or an entry of it is not JSON any more.
         """
-        return self._chosen(schema.chosen(rollout, kinds), kinds, after=after)
+        return self._chosen(schema.chosen(rollout, kinds), frozenset(kinds), after=after)
 
     @_in_time
     def entries_of(self, rollouts: Sequence[str], *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of some rollouts, of these kinds, in the order and with the errors of `entries`."""
-        return self._chosen(schema.chosen_of_some(kinds), kinds, rollouts=rollouts)
+        return self._chosen(schema.chosen_of_some(kinds), frozenset(kinds), rollouts=rollouts)
 
     def _chosen(self, query: Select[Any], kinds: Collection[str], **parameters: Any) -> tuple[Entry, ...]:
         with self._compared(self._store.read()) as connection:
@@ -220,20 +220,20 @@ class Journal(AbstractContextManager["Journal"]):
             return tuple(connection.scalars(schema.ROLLOUTS))
 
     @_in_time
-    def rollouts_with(self, kind: str) -> frozenset[str]:
-        """Return the ids of the rollouts with an entry of this kind; one that waited in a spool file does not count."""
+    def rollouts_with(self, *kinds: str, text: str = "", without: str | None = None) -> tuple[str, ...]:
+        """Return the ids of the rollouts with an entry of one of these kinds, as `schema.holding` chooses them."""
+        query = schema.holding(tuple(map(str, kinds)), text, without)
         with self._compared(self._store.read()) as connection:
-            return frozenset(connection.scalars(schema.holding(str(kind))))
+            return tuple(connection.scalars(query))
 
     @_in_time
     def head(self) -> tuple[int, str] | None:
         """Return number and hash of the latest entry; None while there is none. Kept elsewhere, it seals the chain."""
         with self._compared(self._store.read()) as connection:
             row = connection.execute(schema.HEAD).one_or_none()
-        if row is None:
-            return None
-        self._seen.learn(row.seq, row.hash)
-        return row.seq, row.hash
+        if row is not None:
+            self._seen.learn(row.seq, row.hash)
+        return row and (row.seq, row.hash)
 
     def head_text(self) -> str:
         """Return number and hash of the latest entry, as ``verify-journal --head`` reads it; empty without an entry."""

@@ -123,10 +123,18 @@ def chosen_of_some(kinds: tuple[str, ...]) -> Select[Any]:
 
 
 @lru_cache(maxsize=64)
-def holding(kind: str) -> Select[Any]:
-    """Return the query for the ids of the rollouts that have an entry of this kind; `RECONCILED` ones do not count."""
-    of_it = select(entry.c.seq).where(entry.c.rollout == _IDS.c.rollout, entry.c.kind == kind)
-    return select(_IDS.c.rollout).where(of_it.exists())
+def holding(kinds: tuple[str, ...], text: str, without: str | None) -> Select[Any]:
+    """Return the query for the ids of the rollouts with an entry of one of these kinds, in the order of `ROLLOUTS`.
+
+    Args:
+        kinds: the kinds; an entry that a `RECONCILED` one holds counts by that kind alone.
+        text: what the body of that entry contains, as canonical JSON; on SQLite in any case. Empty for any body.
+        without: leave out the rollouts with an entry of this kind.
+    """
+    its = select(entry.c.seq).where(entry.c.rollout == _IDS.c.rollout)
+    wanted = its.where(entry.c.kind.in_(kinds), *([entry.c.body.contains(text, autoescape=True)] if text else []))
+    query = select(_IDS.c.rollout).where(wanted.exists()).order_by(_BEGIN)
+    return query if without is None else query.where(~its.where(entry.c.kind == without).exists())
 
 
 def absent(where: str, why: str, error: type[JournalError] = JournalError) -> JournalError:

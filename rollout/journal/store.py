@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -194,7 +195,7 @@ class Store:
                 check_same_thread=False,
             )
             # A byte that is damaged must not keep the walk along the chain from naming its entry.
-            connection.text_factory = _text
+            connection.text_factory = partial(str, encoding="utf-8", errors="backslashreplace")
             return connection
 
         engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
@@ -253,10 +254,6 @@ def _disconnect(connection: Any) -> None:
     """End a connection to a server from outside, whatever its own thread does with it."""
     with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace")
 
 
 def _flush_to_disk(connection: sqlite3.Connection, _record: Any) -> None:

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.policy import Policy
@@ -22,6 +21,10 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, RolloutRecord
 from rollout.monitoring.samples import SourceName
 from rollout.monitoring.verdict import Verdict
+
+if TYPE_CHECKING:
+    # It loads the client of the gateway, and reading a record does without.
+    from rollout.context import RolloutContext
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rollout.context import RolloutContext
 from rollout.core.clauses import CLAUSES, is_document
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
@@ -16,6 +15,10 @@ from rollout.core.text import one_line
 from rollout.gateway.responses import Connection
 from rollout.journal.record import Kind, RolloutRecord
 from rollout.monitoring.samples import SourceName
+
+if TYPE_CHECKING:
+    # It loads the client of the gateway, and reading a record does without.
+    from rollout.context import RolloutContext
 
 OPERATIONS_LOG = "operations.log"
 ERRORS_KEPT = 50

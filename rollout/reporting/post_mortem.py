@@ -7,9 +7,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from rollout.changes.rollback import PROOF
 from rollout.context import RolloutContext
-from rollout.core.clauses import CLAUSES
+from rollout.core.clauses import CLAUSES, PROOF
 from rollout.core.errors import JournalError
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.verdict import show_span

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from statistics import median
 from typing import Any
 
 from rollout.approvals.obligations import open_of
-from rollout.core.canonical_json import to_json
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Entry, RolloutRecord
 from rollout.journal.records import entries_by_rollout
@@ -126,9 +125,9 @@ class RolloutFacts:
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON types, with a column for each attribute and those of the duties."""
-        found: dict[str, Any] = to_json(self)
-        duties = found.pop("duties")
-        return {**found, "duties_demanded_apart": duties["are_demanded_apart"], "violations": duties["violations"]}
+        found = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "duties"}
+        found |= {"duties_demanded_apart": self.duties.are_demanded_apart, "violations": self.duties.violations}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 COLUMNS = tuple(RolloutFacts("").facts())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from rollout.core.scenario import EMERGENCY_SOURCE
 from rollout.journal.record import Decision, RolloutRecord, What, Write
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.timeline import clock
@@ -48,6 +49,11 @@ class Effect:
         return f"{condition}for {show_span(self.lasted_s)}, {until}"
 
 
+def is_emergency(record: RolloutRecord) -> bool:
+    """Return whether it is the record of an emergency, which has no backup, no checks and nothing to roll back to."""
+    return bool(record.opened.get("scenario", {}).get("source") == EMERGENCY_SOURCE)
+
+
 def seconds(earlier: str, later: str) -> float | None:
     """Return the seconds between two times; None where one is missing, or where the later one lies before the other.
 
@@ -64,16 +70,21 @@ def effect_of(record: RolloutRecord) -> Effect:
 
     A single request (`SINGLE`) that was undone and read back is an effect of its own, before the change is applied.
     """
-    landed = landed_writes(record)
-    applied = [write for write in landed if write.step != SINGLE]
-    counted = applied or landed
+    landed, is_single = landed_writes(record), is_single_request(record)
+    counted = landed if is_single else [write for write in landed if write.step != SINGLE]
     if not counted:
         return Effect()
     return Effect(
         since=counted[0].at,
-        seen_gone=_seen_gone(record, counted, is_single=not applied),
+        seen_gone=_seen_gone(record, counted, is_single=is_single),
         landed=any(write.result == "done" for write in counted),
     )
+
+
+def is_single_request(record: RolloutRecord) -> bool:
+    """Return whether a single request (`SINGLE`) is all that was in effect."""
+    landed = landed_writes(record)
+    return bool(landed) and all(write.step == SINGLE for write in landed)
 
 
 def landed_writes(record: RolloutRecord) -> list[Write]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rollout.changes.rollback import PROOF, UNDO
-from rollout.context import RolloutContext
+from rollout.core.clauses import PROOF, UNDO
 from rollout.core.errors import JournalError
-from rollout.core.scenario import EMERGENCY_SOURCE
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
 from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.users_requests import of_users
 from rollout.monitoring.verdict_text import describe_band, read_verdict, show_effective
-from rollout.reporting.time_in_effect import SINGLE, Effect, effect_of, seconds
+from rollout.reporting.time_in_effect import SINGLE, Effect, effect_of, is_emergency, seconds
+
+if TYPE_CHECKING:
+    # It loads the client of the gateway, and reading a record does without.
+    from rollout.context import RolloutContext
 
 __all__ = [
     "Counted",
@@ -128,11 +130,6 @@ def entries_of(rollout: RolloutContext) -> Sequence[Entry]:
         return rollout.journal.entries(rollout.id)
     except JournalError:
         return ()
-
-
-def is_emergency(record: RolloutRecord) -> bool:
-    """Return whether it is the record of an emergency, which has no backup, no checks and nothing to roll back to."""
-    return bool(record.opened.get("scenario", {}).get("source") == EMERGENCY_SOURCE)
 
 
 def class_of(record: RolloutRecord) -> str:

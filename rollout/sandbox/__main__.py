@@ -3,7 +3,8 @@
 import sys
 
 from rollout.core.command_line import Parser
-from rollout.sandbox.command import add_arguments, run
+from rollout.sandbox.arguments import add_arguments
+from rollout.sandbox.command import run
 
 
 def main() -> int:

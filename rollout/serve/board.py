@@ -11,7 +11,7 @@ from typing import Any
 from rollout.approvals.obligations import open_of
 from rollout.core.clauses import CLAUSES
 from rollout.core.errors import RolloutError
-from rollout.engine.recovery import examine_case
+from rollout.engine.cases import examine_case
 from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Entry, Kind, RolloutRecord
 from rollout.journal.records import entries_by_rollout
@@ -94,7 +94,7 @@ class Board:
         Of a long journal, the samples of everything that is closed take longer to read than a call of it may take.
         """
         head = self._journal.head()
-        closed = self._journal.rollouts_with(Kind.CLOSED)
+        closed = frozenset(self._journal.rollouts_with(Kind.CLOSED))
         others = (self._journal.entries(id_) for id_ in self._journal.rollouts() if id_ not in closed)
         read = (*(entries for _, entries in entries_by_rollout(self._journal, sorted(closed))), *others)
         # What is written meanwhile comes with the next refresh.

@@ -15,7 +15,6 @@ def _compiled_already(monkeypatch):
     monkeypatch.setattr(processes, "compiled_in", lambda _: {})
     monkeypatch.setattr(reporting, "compiled_in", lambda _: {})
     monkeypatch.setattr(whole_run, "compiled_in", lambda _: {})
-    monkeypatch.setattr(commands, "compiled_in", lambda _: {})
 
 
 def test_the_bare_file_makes_the_calls_of_a_precheck(tmp_path):

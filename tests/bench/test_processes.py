@@ -44,7 +44,7 @@ def test_a_command_that_does_not_exist_is_named(tmp_path):
         processes.run(["no-such-program"], tmp_path, tmp_path)
 
 
-def test_a_command_that_hangs_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "LONGEST_RUN_S", 0.2)
-
-    assert processes.attempt(["sleep", "60"], tmp_path, tmp_path).code == -9
+def test_a_command_that_hangs_is_killed(tmp_path):
+    assert processes.attempt(["sleep", "60"], tmp_path, tmp_path, longest_s=0.2).code == -9
+    with pytest.raises(RuntimeError, match="ended with -9"):
+        processes.run(["sleep", "60"], tmp_path, tmp_path, longest_s=0.2)

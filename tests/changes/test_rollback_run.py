@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rollout.changes.rollback_run import PROOF, TRIES, table
+from rollout.changes.rollback_run import TRIES, table
+from rollout.core.clauses import PROOF
 from rollout.core.errors import ConcurrentChange, GatewayError, JournalError
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind

@@ -51,7 +51,7 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
 @pytest.fixture
 def attended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RolloutContext:
     """A rollout that a process of this machine has in its hands for an hour: this very one."""
-    monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", (own_name(),))
+    monkeypatch.setattr("rollout.engine.cases.OUR_PROCESSES", (own_name(),))
     rollout = left_in_flight(tmp_path)
     holder = f"20261123-120100-rollback-{os.getpid()}@{rollout.journal.host}"
     rollout.journal.acquire(rollout.lease_target, rollout.id, holder, 3600)
@@ -149,7 +149,7 @@ def test_one_that_lives_here_is_waited_for_whatever_it_renews(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A lease that is renewed is no other state."""
-    monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", (own_name(),))
+    monkeypatch.setattr("rollout.engine.cases.OUR_PROCESSES", (own_name(),))
     rollout = left_in_flight(tmp_path)
     renewing(rollout, rollout.journal.host)
     code, took_s, said = call(rollout)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -116,3 +118,26 @@ def test_the_table_says_what_is_owed_and_overdue(reports, capsys, monkeypatch):
         "r-2": "review due by 2999-12-01T12:00:00.000Z",
         "r-3": "",
     }
+
+
+HEAVY = {"httpx", "rollout.context", "rollout.engine.recovery", "rollout.gateway.client", "rollout.sandbox.process"}
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("main(['status', {0!r}])", ["rollout r-3"]),
+        ("main(['status', '--all', {0!r}])", ["rollout r-1", "rollout r-2", "rollout r-3"]),
+        ("import rollout.reporting.html.index", []),
+    ],
+    ids=["status", "history", "index"],
+)
+def test_what_only_reads_loads_no_client_of_the_gateway(reports: Path, command: str, shown: list[str]):
+    """Neither where a rollout is in flight."""
+    intent = {"step": "APP-1.2", "direction": "forward", "to": "x:y", "fence": 0}
+    rollout_in(reports).journal.append("r-3", Kind.INTENT, intent)
+    lines = ("import sys", "from rollout.cli.main import main", command.format(f"--reports={reports}"))
+    source = "\n".join((*lines, "print(*sys.modules, file=sys.stderr)"))
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=reports)
+    assert not HEAVY & set(done.stderr.split())
+    assert [line for line in done.stdout.splitlines() if line.startswith("rollout ")] == shown

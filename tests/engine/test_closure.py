@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from rollout.changes.rollback_run import PROOF
 from rollout.context import RolloutContext
-from rollout.core.clauses import PHASES, planned
+from rollout.core.clauses import PHASES, PROOF, planned
 from rollout.core.errors import JournalError
 from rollout.core.writes import HttpCall
 from rollout.engine.closure import Closure

@@ -23,7 +23,8 @@ from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.core.wishes import Activate
 from rollout.engine import emergency_order
-from rollout.engine.recovery import in_flight, recover
+from rollout.engine.cases import in_flight
+from rollout.engine.recovery import recover
 from rollout.gateway import manual_commands
 from rollout.gateway.drivers.selection import describe_writes
 from rollout.journal.journal import Journal

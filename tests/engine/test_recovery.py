@@ -14,9 +14,10 @@ from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError
 from rollout.core.scenario import EMERGENCY_SOURCE
-from rollout.engine import recovery
+from rollout.engine import cases, recovery
+from rollout.engine.cases import _lives, in_flight
 from rollout.engine.closure import Closure
-from rollout.engine.recovery import _lives, in_flight, recover
+from rollout.engine.recovery import recover
 from rollout.journal.record import Decision, Kind
 from rollout.journal.spool import SPOOL, reconcile
 from tests.support.forks import Child
@@ -155,7 +156,7 @@ def own_name() -> str:
 
 def test_a_rollback_that_holds_the_lease_is_not_disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The runner is dead, and a `rollout rollback` or `recover`, which is alive, has a newer token."""
-    monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", (own_name(),))
+    monkeypatch.setattr("rollout.engine.cases.OUR_PROCESSES", (own_name(),))
     rollout = left_in_flight(tmp_path)
     holder = f"20261123-120100-rollback-{os.getpid()}@{rollout.journal.host}"
     rollout.journal.acquire(rollout.lease_target, rollout.id, holder, 60)
@@ -190,8 +191,8 @@ def test_what_wrote_nothing_is_not_in_flight(tmp_path: Path):
 
 @pytest.mark.parametrize("alive", ["runner", "watchdog"])
 def test_one_of_the_two_that_lives_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: str):
-    monkeypatch.setattr(recovery, "_lives", lambda pid, _what: pid == 1)
-    monkeypatch.setattr(recovery, "_is_dead", lambda _journal, _lease: True)
+    monkeypatch.setattr(cases, "_lives", lambda pid, _what: pid == 1)
+    monkeypatch.setattr(cases, "_is_dead", lambda _journal, _lease: True)
     (case,) = in_flight(left_in_flight(tmp_path, **{alive: 1}).journal)
     assert not case.stranded
 

@@ -17,13 +17,15 @@ from rollout.core.request import Request
 from rollout.core.scenario import Scenario
 from rollout.core.target import Target
 from rollout.engine import session as sessions
-from rollout.engine.gates import concurrent_rollout
+from rollout.engine.gates import concurrent_rollout, find_rivals
+from rollout.engine.policy_proof import _opened_before
 from rollout.engine.session import Session, _earlier, acquire_target, at_home, finish
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LEASE_S, LeaseHeld
 from rollout.journal.record import Decision, Kind
 from tests.support.decisions import applied, passed, session_of
 from tests.support.decisions import begun as at_work
+from tests.support.reads import counted_reads
 from tests.support.rollouts import NEW, rollout_in
 from tests.support.services import COMMIT, github, job_of
 
@@ -257,6 +259,32 @@ def test_a_journal_of_another_host_without_one_is_this_hosts_from_now_on(tmp_pat
     journal = moved(tmp_path, "cleared")
     at_home(journal)
     assert journal.foreign_host() is None
+
+
+# A long history
+
+
+def test_the_start_of_a_run_reads_no_more_where_more_rollouts_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Of this content or another one; in the file of another host, too."""
+    monkeypatch.setattr(Journal, "foreign_host", lambda _: "there")
+    rollout, digests = rollout_in(tmp_path), (DIGEST, "e" * 64, REQUEST.digest(PLACE))
+
+    def start(journal: Journal) -> None:
+        at_home(journal)
+        assert find_rivals(rollout) == []
+        earlier, _ = _earlier(journal, REQUEST, DIGEST, ("apply",))
+        opened_before = _opened_before(str(tmp_path / "journal.sqlite"), REQUEST, rollout.clock)
+        assert earlier.decision is opened_before.decision is Decision.KEPT
+
+    known(rollout.journal, "r-2", digest=digests[2], state=Decision.KEPT)
+    known(rollout.journal, "r-3", state=Decision.KEPT)
+    few = counted_reads(rollout.journal, start)
+    for number in range(30):
+        known(rollout.journal, f"r-{number + 4}", digest=digests[number % 3], state=Decision.KEPT)
+
+    assert counted_reads(rollout.journal, start) == few
 
 
 # What a run leaves behind

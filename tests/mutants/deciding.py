@@ -229,7 +229,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "The gate is asked again with the lease in hand.",
             ),
             (
-                "rivals = [other for other in gates.others_here(rollout) if other.in_flight]",
+                "rivals = gates.find_rivals(rollout)",
                 "rivals = gates.others_here(rollout)",
                 "A rollout that has ended is no rival.",
             ),
@@ -249,17 +249,17 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A gateway on demand ends when idle, unless a change is in flight there.",
             ),
             (
-                'same = [record for record in known if record.opened["digest"] == digest]',
-                "same = known",
+                'same = [record for record in in_flight if record.opened["digest"] == digest]',
+                "same = in_flight",
                 "Only this very content is continued.",
             ),
             (
-                "(record for record in reversed(same) if record.in_flight), same[-1] if same else None)",
-                "(record for record in ()), same[-1] if same else None)",
+                "latest = same[-1] if same else newest_record(journal, digest)",
+                "latest = newest_record(journal, digest)",
                 "What is in flight is continued before a later rollout that is not.",
             ),
             (
-                "rivals = [r for r in known if url is not None",
+                "rivals = [r for r in in_flight if url is not None",
                 "rivals = [r for r in same if url is not None",
                 "Another content in flight on the target is waited for.",
             ),

@@ -74,11 +74,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 "proof.standing is Standing.SILENT",
                 "A precheck proves anew what it looks at.",
             ),
-            (
-                'if record.opened["digest"] == digest',
-                "if record",
-                "Only a rollout of this very content has established it.",
-            ),
         ),
     ),
     *of(

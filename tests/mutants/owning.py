@@ -166,6 +166,58 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
+        "rollout/journal/records.py",
+        *_on_sqlite(
+            "test_records.py",
+            "test_in_flight_is_what_may_have_been_written_and_is_not_closed",
+            "test_the_newest_rollout_of_a_content_is_the_last_that_was_opened_with_its_digest",
+        ),
+        rows=(
+            (
+                "Kind.INTENT, Kind.RECONCILED, without=Kind.CLOSED",
+                "Kind.INTENT, without=Kind.CLOSED",
+                "A write that was spooled may be in effect.",
+            ),
+            (
+                "_read(journal, _ids_written_and_open(journal)) if record.in_flight]",
+                "_read(journal, _ids_written_and_open(journal))]",
+                "What the gateway refused is not in flight.",
+            ),
+            (
+                'if record.opened.get("digest") == digest:',
+                "if True:",
+                "Only a rollout of this very content is continued.",
+            ),
+            (
+                "reversed(journal.rollouts_with(Kind.OPENED, Kind.RECONCILED, text=text))",
+                "journal.rollouts_with(Kind.OPENED, Kind.RECONCILED, text=text)",
+                "The newest one counts.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/cli/status_facts.py",
+        "tests/cli/test_status_facts.py",
+        rows=(
+            (
+                "find_record(journal, record.id) if is_single_request(record) else None",
+                "None",
+                "The outcome of its clause says when a single request was undone.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/journal/records.py",
+        "tests/cli/test_status_facts.py",
+        rows=(
+            (
+                "needs_all = kinds is not REPLAYED and any(map(_is_spooled_ending, entries))",
+                "needs_all = False",
+                "A spooled ending counts only where no newer owner has written.",
+            ),
+        ),
+    ),
+    *of(
         STORE,
         *_on_sqlite(
             "test_journal.py",

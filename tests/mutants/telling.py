@@ -19,7 +19,7 @@ MUTANTS: tuple[Mutant, ...] = (
         WORDS,
         rows=(
             (
-                "    counted = applied or landed",
+                "    counted = landed if is_single else [write for write in landed if write.step != SINGLE]",
                 "    counted = landed",
                 "A single request is an effect of its own, and not the beginning of the change's.",
             ),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-WATCHDOG, RECOVERY, FOLLOWUP, PROOF, TAKEOVER = (
+WATCHDOG, CASES, RECOVERY, FOLLOWUP, PROOF, TAKEOVER = (
     "rollout/engine/watchdog.py",
+    "rollout/engine/cases.py",
     "rollout/engine/recovery.py",
     "rollout/engine/emergency_followup.py",
     "rollout/engine/emergency_proof.py",
@@ -212,12 +213,12 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        RECOVERY,
+        CASES,
         *STRANDED,
         rows=(
             (
-                "return [examine_case(journal, record) for record in unsettled_records(journal) if record.in_flight]",
-                "return [examine_case(journal, record) for record in unsettled_records(journal) if record.applied]",
+                "return [examine_case(journal, record) for record in records_in_flight(journal)]",
+                "return [examine_case(journal, record) for record in records_in_flight(journal) if record.applied]",
                 "What may have been written is in flight.",
             ),
             ("if is_emergency(record) and now < ", "if False and now < ", "An emergency is given a minute."),

@@ -28,7 +28,7 @@ from rollout.core.request import Request
 from rollout.core.scenario import ProviderChange
 from rollout.engine.embedded_gateway import control
 from rollout.journal.journal import Journal
-from rollout.journal.records import records
+from rollout.journal.records import records_in_flight
 
 _ROLLS_BACK_WITHIN_S = 120.0
 # Notifications, staging gateway and bake time: the drill has its own.
@@ -97,7 +97,7 @@ def _check_gateway(url: str) -> None:
 @contextmanager
 def _hold_lease(journal: Journal, url: str, breaches: int) -> Iterator[None]:
     """Hold the target, so that no rollout begins there, unless one is under way."""
-    under_way = [each.id for each in records(journal) if each.in_flight and each.opened["url"] == url]
+    under_way = [each.id for each in records_in_flight(journal) if each.opened["url"] == url]
     if under_way:
         raise RolloutError(f"{', '.join(under_way)} is in flight at {url}; drill when it is over")
     # Named by its process: a second drill would be given the lease of its own name.

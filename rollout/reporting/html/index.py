@@ -19,9 +19,9 @@ from rollout.approvals.obligations import open_of
 from rollout.core.caller import SHORT_COMMIT, Caller
 from rollout.core.clauses import CLAUSES
 from rollout.journal.journal import Journal
-from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, RolloutRecord
+from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, Kind, RolloutRecord
 from rollout.journal.records import entries_by_rollout
-from rollout.journal.replay import replay
+from rollout.journal.replay import REPLAYED, replay
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.exceptions import WITH_EXCEPTIONS, describe_exceptions
 from rollout.reporting.rendering import render
@@ -111,6 +111,30 @@ _OF_A_DECISION = {
 }
 
 
+_UNUSED = frozenset(
+    {
+        Kind.ABORT,
+        Kind.ALERTS,
+        Kind.ARMED,
+        Kind.AUDIT,
+        Kind.BASELINE,
+        Kind.COUNTERS,
+        Kind.DIAGNOSIS,
+        Kind.EXTENDED,
+        Kind.HANDOVER,
+        Kind.HELD,
+        Kind.HOLD,
+        Kind.NOTIFIED,
+        Kind.PAUSE,
+        Kind.PHASE,
+        Kind.PRUNED,
+        Kind.RESTARTED,
+        Kind.TRACES,
+    }
+)
+"""The kinds of entries from which neither the page nor the population's files show anything."""
+
+
 def state_of(record: RolloutRecord) -> str:
     """Return how a rollout stands, one of `STATES`."""
     if record.decision is Decision.ROLLED_BACK and unfinished(record):
@@ -126,7 +150,8 @@ def write(journal: Journal, reports: Path) -> Path:
         OSError: a file cannot be written.
     """
     now, head = journal.now(), journal.head_text()
-    found = [line(rollout, entries, now) for rollout, entries in entries_by_rollout(journal)][::-1]
+    used = [kind for kind in REPLAYED if kind not in _UNUSED]
+    found = [line(rollout, entries, now) for rollout, entries in entries_by_rollout(journal, kinds=used)][::-1]
     write_table([each.facts for each in found], reports, now, head)
     return replace_file(reports / INDEX, page(found, reports, now))
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from rollout.approvals.obligations import ObligationKind, open_obligation
 from rollout.core.scenario import Scenario
-from rollout.journal.record import Decision, Kind
+from rollout.journal.record import Decision, Entry, Kind, RolloutRecord
+from rollout.journal.replay import REPLAYED, replay
 from rollout.reporting.change_record import write_change_record
 from rollout.reporting.html import index
 from tests.support.journaled import BREACH, JournaledRollout, kept, rolled_back
+from tests.support.reads import counted_reads
 from tests.support.rollouts import NEW
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>&amp;'
@@ -134,3 +140,63 @@ def test_an_empty_journal_makes_a_page_that_says_so(tmp_path: Path) -> None:
         text = index.page([], tmp_path, journaled.clock.now())
     assert "0 in the journal" in text
     assert "<table" not in text
+
+
+def test_the_kinds_that_are_not_read_change_nothing_on_the_page(tmp_path: Path) -> None:
+    for name, make in (("kept", kept), ("back", rolled_back)):
+        with make(tmp_path / name) as journaled:
+            journal = journaled.rollout.journal
+            whole = [entry for entry in journal.entries("r-1") if entry.kind in REPLAYED]
+            assert index._UNUSED & {entry.kind for entry in whole}
+            used = [entry for entry in whole if entry.kind not in index._UNUSED]
+            assert index.line("r-1", used, journal.now()) == index.line("r-1", whole, journal.now())
+
+
+UNREAD = (
+    "abort",
+    "armed",
+    "audit",
+    "baseline",
+    "counters",
+    "diagnosis",
+    "extension",
+    "handover",
+    "holds",
+    "notified",
+    "pauses",
+    "phases",
+    "startup_s",
+    "traces",
+)
+"""What only entries of these kinds tell of a rollout."""
+
+
+class Guarded(RolloutRecord):
+    """A record that refuses to tell what these kinds tell."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return it; AssertionError for what only these kinds tell."""
+        assert name not in UNREAD, name
+        return super().__getattribute__(name)
+
+
+def test_nothing_asks_for_what_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def guarded(rollout: str, entries: Sequence[Entry]) -> RolloutRecord:
+        record = replay(rollout, entries)
+        record.__class__ = Guarded
+        return record
+
+    monkeypatch.setattr(index, "replay", guarded)
+    for name, make in (("kept", kept), ("back", rolled_back)):
+        with make(tmp_path / name) as journaled:
+            assert line(journaled).state in ("excepted", "kept", "back")
+
+
+def test_of_a_closed_rollout_the_page_reads_nothing_that_it_does_not_show(tmp_path: Path) -> None:
+    with kept(tmp_path) as journaled:
+        journal, folder = journaled.rollout.journal, tmp_path
+        used = [kind for kind in REPLAYED if kind not in index._UNUSED]
+        reads = counted_reads(journal, lambda read: index.write(read, folder))
+        assert reads.entries == len(journal.entries("r-1", *used)) < len(journal.entries("r-1", *REPLAYED))
