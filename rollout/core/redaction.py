@@ -10,7 +10,7 @@ of a secret where it is a plain word or a short number (``admin``, ``8000``); an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -64,22 +64,20 @@ _TOKENS = (
     (("akia", "asia"), re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
     (("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")),
 )
-# Each with the signs of which every match contains one, in lower case: most texts have none and need no search.
-# The sign of a pattern that ignores case has no i, k or s: these match further characters.
+# Each with a sign that every match contains, in lower case: most texts have none and need no search. A pattern stands
+# once for each of its signs. The sign of one that ignores case has no i, k or s, for which further characters stand.
 _KNOWN = (
-    (("-----begin ",), _PRIVATE_KEY, REDACTED),
-    (("://",), re.compile(r"([A-Za-z][\w+.-]{0,20}://[^\s/:@\"']{0,200}):[^\s/\"']{1,400}@"), rf"\1:{REDACTED}@"),
-    (("://",), re.compile(r"([A-Za-z][\w+.-]{0,20}://)[^\s/:@\"'\[\]]{16,400}@"), rf"\1{REDACTED}@"),
-    (("hooks.slack.com/",), re.compile(r"(hooks\.slack\.com/services/)[\w/-]+"), rf"\1{REDACTED}"),
+    ("-----begin ", _PRIVATE_KEY, REDACTED),
+    ("://", re.compile(r"([A-Za-z][\w+.-]{0,20}://[^\s/:@\"']{0,200}):[^\s/\"']{1,400}@"), rf"\1:{REDACTED}@"),
+    ("://", re.compile(r"([A-Za-z][\w+.-]{0,20}://)[^\s/:@\"'\[\]]{16,400}@"), rf"\1{REDACTED}@"),
+    ("hooks.slack.com/", re.compile(r"(hooks\.slack\.com/services/)[\w/-]+"), rf"\1{REDACTED}"),
     (
-        ("bearer",),
+        "bearer",
         re.compile(r"\b(bearer)\s+(?!tokens?\b|auth\w*\b)[\w.~+/=-]{4,}", re.IGNORECASE),
         rf"\1 {REDACTED}",
     ),
-    *((signs, pattern, REDACTED) for signs, pattern in _TOKENS),
+    *((sign, pattern, REDACTED) for signs, pattern in _TOKENS for sign in signs),
 )
-_SIGNS_OF_HEADERS = ("auth", "coo")
-_SIGNS_OF_ASSIGNMENTS = (":", "=")
 _URL = re.compile(r"[A-Za-z][\w+.-]{0,20}://[^\s\"'<>]{1,2000}")
 _LONG_USER = 16
 
@@ -213,12 +211,12 @@ class Redactor:
         for own in self._patterns:
             text = own.sub(REDACTED, text)
         lower = text.lower()
-        for signs, pattern, replacement in _KNOWN:
-            if _has_any(signs, lower):
+        for sign, pattern, replacement in _KNOWN:
+            if sign in lower:
                 text = pattern.sub(replacement, text)
-        if not _has_any(_SIGNS_OF_ASSIGNMENTS, lower):
+        if ":" not in lower and "=" not in lower:
             return text
-        if _has_any(_SIGNS_OF_HEADERS, lower):
+        if "auth" in lower or "coo" in lower:
             text = _HEADER.sub(_hide_value, text)
         return _ASSIGNMENT.sub(_hide_value_of_secret_name, text)
 
@@ -235,6 +233,8 @@ class Redactor:
         """
         if isinstance(value, str):
             return self.text(value)
+        if value is None or isinstance(value, (int, float)):
+            return value
         if isinstance(value, bytes):
             return self.text(value.decode(errors="replace"))
         if isinstance(value, Mapping):
@@ -256,10 +256,6 @@ def knowing(env: Mapping[str, str]) -> Redactor:
     redactor = Redactor()
     redactor.learn(env)
     return redactor
-
-
-def _has_any(signs: Sequence[str], lower: str) -> bool:
-    return any(sign in lower for sign in signs)
 
 
 def _is_named(name: str, value: str) -> bool:

@@ -210,6 +210,7 @@ def test_a_journal_that_is_deleted_under_a_run_is_not_made_anew(existing, clock)
 
 def test_calls_one_after_the_other_share_a_connection(existing, clock):
     with Journal.open(str(existing), clock=clock) as journal:
+        journal.entries("r-1")
         opened = []
         event.listen(journal._store._engine, "connect", lambda *_: opened.append(1))
         for number in range(5):
