@@ -45,6 +45,7 @@ JUNIT = "junit.xml"
 SUMMARY = "summary.md"
 CHART = "bake"
 RESULTS = "allure-results"
+_CONFIG, _INPUT = "allurerc.json", "results"
 NOWHERE_ELSE: Mapping[str, Path] = {}
 
 
@@ -88,11 +89,15 @@ def _write_page(
     journal: Journal, story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path]
 ) -> Path:
     before = history_of(journal, story.record.id)
-    with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
-        config, results, chart, svg = collect(story, folder, Path(work), extra, before)
+    with (
+        tempfile.TemporaryDirectory(prefix="rollout-report-") as work,
+        ThreadPoolExecutor(1) as beside,
+        allure_generator.loading(Path(work) / _CONFIG, Path(work) / _INPUT, env) as generate,
+    ):
+        *_, chart, svg = collect(story, folder, Path(work), extra, before)
         # The generator is a process of its own: this process draws meanwhile.
         drawn = None if chart is None else beside.submit(save, chart, folder / f"{CHART}.png")
-        page = allure_generator.generate(config, results, env)
+        page = generate()
         if drawn is not None:
             drawn.result()
         standing = verdict(story, _last_word(story, folder, extra))
@@ -148,7 +153,7 @@ def built_plain(results: Path, folder: Path, title: str, above: str, env: Mappin
     """
     try:
         with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
-            config = Path(work) / "allurerc.json"
+            config = Path(work) / _CONFIG
             config.write_text(json.dumps(report_config(title)), encoding="utf-8")
             page = allure_generator.generate(config, results, env)
             (folder / REPORT).write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
@@ -179,7 +184,7 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path], b
     Raises:
         OSError: something cannot be read or written.
     """
-    results = work / "results"
+    results = work / _INPUT
     results.mkdir()
     folder.mkdir(parents=True, exist_ok=True)
     standing = verdict(story, _last_word(story, folder, extra))
@@ -193,7 +198,7 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path], b
     _attach(closing, story, svg, results)
     _write_row(closing, story, standing, results)
     _write_environment(story, standing, results)
-    config = work / "allurerc.json"
+    config = work / _CONFIG
     title = f"{standing.title}: {story.previous} → {story.change} on {story.request.target.name}"
     history = work / "history.jsonl"
     history.write_text("".join(f"{json.dumps(show_all(point))}\n" for point in before), encoding="utf-8")
