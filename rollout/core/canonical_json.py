@@ -23,6 +23,8 @@ def to_json(value: Any) -> Any:
     Raises:
         TypeError: a value has no canonical form.
     """
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         parts = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
         return {_recorded_name(field): to_json(part) for field, part in parts if _is_recorded(field, part)}
@@ -34,8 +36,6 @@ def to_json(value: Any) -> Any:
         return sorted(to_json(part) for part in value)
     if isinstance(value, (Path, time, datetime)):
         return str(value)
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
     raise TypeError(f"no canonical form for {type(value).__name__}")
 
 

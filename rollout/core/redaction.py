@@ -53,19 +53,30 @@ _HEADER = re.compile(rf"\b({'|'.join(_HEADERS)})(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _TIMES = frozenset({"first_token", "first_token_ms"})
 _TOKENS = (
-    re.compile(r"(?<![A-Za-z0-9])sk-[\w-]{8,}"),
-    re.compile(r"(?<![A-Za-z0-9])AIza[\w-]{10,}"),
-    re.compile(r"(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|xapp-|hf_|gsk_|npm_|pypi-)[\w-]{8,}"),
-    re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-    re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"),
+    (("sk-",), re.compile(r"(?<![A-Za-z0-9])sk-[\w-]{8,}")),
+    (("aiza",), re.compile(r"(?<![A-Za-z0-9])AIza[\w-]{10,}")),
+    (
+        ("gh", "github_pat_", "glpat-", "xox", "xapp-", "hf_", "gsk_", "npm_", "pypi-"),
+        re.compile(
+            r"(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|xapp-|hf_|gsk_|npm_|pypi-)[\w-]{8,}"
+        ),
+    ),
+    (("akia", "asia"), re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
+    (("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")),
 )
+# Each with a sign that every match contains, in lower case: most texts have none and need no search. A pattern stands
+# once for each of its signs. The sign of one that ignores case has no i, k or s, for which further characters stand.
 _KNOWN = (
-    (_PRIVATE_KEY, REDACTED),
-    (re.compile(r"([A-Za-z][\w+.-]{0,20}://[^\s/:@\"']{0,200}):[^\s/\"']{1,400}@"), rf"\1:{REDACTED}@"),
-    (re.compile(r"([A-Za-z][\w+.-]{0,20}://)[^\s/:@\"'\[\]]{16,400}@"), rf"\1{REDACTED}@"),
-    (re.compile(r"(hooks\.slack\.com/services/)[\w/-]+"), rf"\1{REDACTED}"),
-    (re.compile(r"\b(bearer)\s+(?!tokens?\b|auth\w*\b)[\w.~+/=-]{4,}", re.IGNORECASE), rf"\1 {REDACTED}"),
-    *((pattern, REDACTED) for pattern in _TOKENS),
+    ("-----begin ", _PRIVATE_KEY, REDACTED),
+    ("://", re.compile(r"([A-Za-z][\w+.-]{0,20}://[^\s/:@\"']{0,200}):[^\s/\"']{1,400}@"), rf"\1:{REDACTED}@"),
+    ("://", re.compile(r"([A-Za-z][\w+.-]{0,20}://)[^\s/:@\"'\[\]]{16,400}@"), rf"\1{REDACTED}@"),
+    ("hooks.slack.com/", re.compile(r"(hooks\.slack\.com/services/)[\w/-]+"), rf"\1{REDACTED}"),
+    (
+        "bearer",
+        re.compile(r"\b(bearer)\s+(?!tokens?\b|auth\w*\b)[\w.~+/=-]{4,}", re.IGNORECASE),
+        rf"\1 {REDACTED}",
+    ),
+    *((sign, pattern, REDACTED) for signs, pattern in _TOKENS for sign in signs),
 )
 _URL = re.compile(r"[A-Za-z][\w+.-]{0,20}://[^\s\"'<>]{1,2000}")
 _LONG_USER = 16
@@ -199,9 +210,14 @@ class Redactor:
         text = self.known(text)
         for own in self._patterns:
             text = own.sub(REDACTED, text)
-        for pattern, replacement in _KNOWN:
-            text = pattern.sub(replacement, text)
-        text = _HEADER.sub(_hide_value, text)
+        lower = text.lower()
+        for sign, pattern, replacement in _KNOWN:
+            if sign in lower:
+                text = pattern.sub(replacement, text)
+        if ":" not in lower and "=" not in lower:
+            return text
+        if "auth" in lower or "coo" in lower:
+            text = _HEADER.sub(_hide_value, text)
         return _ASSIGNMENT.sub(_hide_value_of_secret_name, text)
 
     def known(self, text: str) -> str:
@@ -217,6 +233,8 @@ class Redactor:
         """
         if isinstance(value, str):
             return self.text(value)
+        if value is None or isinstance(value, (int, float)):
+            return value
         if isinstance(value, bytes):
             return self.text(value.decode(errors="replace"))
         if isinstance(value, Mapping):
@@ -258,7 +276,7 @@ def _is_worth_hiding(value: str) -> bool:
 
 def _parts(value: str) -> Iterator[str]:
     """Yield what in a value is a secret whatever its name: a URL's password, a private key, a token of a known form."""
-    for pattern in (_PRIVATE_KEY, *_TOKENS):
+    for pattern in (_PRIVATE_KEY, *(pattern for _, pattern in _TOKENS)):
         yield from (match[0] for match in pattern.finditer(value))
     for url in _URL.findall(value) if "://" in value else ():
         try:

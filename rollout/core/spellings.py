@@ -33,6 +33,8 @@ _ESCAPE = re.compile(
     r"|%[fF][0-7](?:%[89abAB][0-9a-fA-F]){3}"
     r"|(?:\r\n|\n|\r)[ \t]*"
 )
+# An escape begins so. Most texts have none.
+_BEGIN = re.compile(r"[\\&\r\n]|%[0-9a-fA-F]")
 _SHORT = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _HEX = re.compile(r"[0-9A-Fa-f][0-9A-Fa-f](?:(?:[:,\s-]{1,3})?(?:0x|\\x)?[0-9A-Fa-f]{2}){5,}[0-9A-Fa-f]?")
 _NO_HEX = re.compile(r"0x|[^0-9A-Fa-f]")
@@ -92,6 +94,8 @@ class _View:
 
     def resolved(self) -> _View | None:
         """Return the text with each escape replaced by what it stands for; None if there is none."""
+        if not _BEGIN.search(self.text):
+            return None
         pieces: list[_Piece] = []
         done = 0
         for match in _ESCAPE.finditer(self.text):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from rollout.core.canonical_json import canonical, sha256
+from rollout.core.canonical_json import sha256
 from rollout.core.errors import JournalError
 
 GENESIS = "0" * 64
@@ -23,7 +23,7 @@ RECONCILED = "reconciled"
 
 _FACTS = ("fence", "spool", "spooled")
 
-_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 """The canonical JSON of what `json.loads` returns, as `rollout.core.canonical_json.canonical` has it of any value."""
 
 
@@ -104,15 +104,13 @@ def recordable(value: Any) -> Any:
 
     NaN and infinities become the words ``nan``, ``inf`` and ``-inf``; half a surrogate pair becomes its escape.
     """
-    if isinstance(value, Mapping):
-        return {recordable(str(key)): recordable(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [recordable(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
-    return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {recordable(str(key)): recordable(part) for key, part in value.items()}
+    return [recordable(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def verified(rows: Iterable[Row]) -> Iterator[Entry]:
@@ -145,7 +143,7 @@ def _as_written(row: Row) -> Entry | None:
     try:
         body = json.loads(row.body)
         # Compared as text too: a key that is doubled or a space that is added reads the same, but was not written.
-        is_unchanged = _ENCODE(body) == row.body and row.hash == _digest_of_text(
+        is_unchanged = encode(body) == row.body and row.hash == _digest_of_text(
             row.seq, row.rollout, row.at, row.kind, row.body, row.prev
         )
     except (ValueError, TypeError, RecursionError):
@@ -154,12 +152,12 @@ def _as_written(row: Row) -> Entry | None:
 
 
 def _digest(seq: int, rollout: str, at: str, kind: str, body: Any, prev: str) -> str:
-    return _digest_of_text(seq, rollout, at, kind, canonical(body).decode(), prev)
+    return _digest_of_text(seq, rollout, at, kind, encode(body), prev)
 
 
 def _digest_of_text(seq: int, rollout: str, at: str, kind: str, body: str, prev: str) -> str:
     """Return the SHA-256 of an entry's canonical JSON, of which `body` is a part already."""
-    plain = (_ENCODE(each) for each in (at, kind, prev, rollout, seq))
+    plain = (encode(each) for each in (at, kind, prev, rollout, seq))
     return sha256(
         '{{"at":{},"body":{body},"kind":{},"prev":{},"rollout":{},"seq":{}}}'.format(*plain, body=body).encode()
     )

@@ -24,9 +24,8 @@ from sqlalchemy import (
     select,
 )
 
-from rollout.core.canonical_json import canonical
 from rollout.core.errors import JournalError
-from rollout.journal.chain import RECONCILED, Entry
+from rollout.journal.chain import RECONCILED, Entry, encode
 
 SCHEMA_VERSION = 1
 """Raised with every change of the tables; a journal of a newer version is refused."""
@@ -90,7 +89,7 @@ def row_of(written: Entry) -> dict[str, Any]:
         "rollout": written.rollout,
         "at": written.at,
         "kind": written.kind,
-        "body": canonical(written.body).decode(),
+        "body": encode(written.body),
         "prev": written.prev,
         "hash": written.hash,
     }

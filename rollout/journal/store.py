@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote
 from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 
 from rollout.core.errors import JournalAbsent, JournalError
 from rollout.journal import schema
@@ -186,7 +186,7 @@ class Store:
     def _sqlite(self, path: Path) -> Engine:
         def connect() -> sqlite3.Connection:
             # mode=rw: a journal that was deleted under a run must not be made anew, empty. isolation_level=None: this
-            # class alone says BEGIN. No pool: a connection that a fork inherits would lose the file's locks.
+            # class alone says BEGIN.
             connection = sqlite3.connect(
                 f"file:{quote(str(path))}?mode=rw",
                 uri=True,
@@ -198,8 +198,10 @@ class Store:
             connection.text_factory = partial(str, encoding="utf-8", errors="backslashreplace")
             return connection
 
-        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+        # One call is made at a time: its connection is kept for the next, and one beside it is closed after its call.
+        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=-1)
         event.listen(engine, "connect", _flush_to_disk)
+        _keep_while_untouched(engine, path)
         return engine
 
     def _postgresql(self, url: URL, connections: set[Any]) -> Engine:
@@ -260,6 +262,37 @@ def _flush_to_disk(connection: sqlite3.Connection, _record: Any) -> None:
     # EXTRA, not FULL: with FULL, a power cut right after the commit can restore the rollback file and with it the
     # state before, because the folder was not flushed.
     connection.execute("PRAGMA synchronous=EXTRA")
+
+
+def _keep_while_untouched(engine: Engine, path: Path) -> None:
+    """Let a call use the connection of the call before it, unless the file was written or replaced in between.
+
+    SQLite knows what its other users have written, but not that a file was deleted, moved or copied over. Between calls
+    a connection holds no lock, so that a fork that inherits it takes none away.
+    """
+
+    def note(_connection: Any, record: Any) -> None:
+        record.info[_KEPT] = _state_of(path)
+
+    def compare(_connection: Any, record: Any, _fairy: Any) -> None:
+        state = _state_of(path)
+        if not state or record.info.get(_KEPT, state) != state:
+            raise DisconnectionError
+
+    event.listen(engine, "checkin", note)
+    event.listen(engine, "checkout", compare)
+
+
+_KEPT = "state of the file after the call"
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Return what every change of a file changes; empty where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
 
 def _parsed(url: str) -> URL:

@@ -181,8 +181,9 @@ def _watch_redacted(
 def _redact_verdict(verdict: Verdict, rollout: RolloutContext) -> Verdict:
     # An alert or a message of a gateway may contain a secret, and the verdict is shown.
     text = rollout.redactor.text
-    value = text(verdict.value) if isinstance(verdict.value, str) else verdict.value
-    return replace(verdict, value=value, message=text(verdict.message))
+    value, message = text(verdict.value) if isinstance(verdict.value, str) else verdict.value, text(verdict.message)
+    is_unchanged = value == verdict.value and message == verdict.message
+    return verdict if is_unchanged else replace(verdict, value=value, message=message)
 
 
 def _verdict_entry(verdict: Verdict, watched: WindowResult, stage: Stage | None) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def _forgiven(name: str, polls: PollStats, monitor: Monitor) -> int:
     """Return how many failed polls do not count: those of the first row that made the source unavailable."""
     if monitor.on_no_data.get(name, EXTEND) != EXTEND:
         return 0
+    if not polls.failed:
+        return 0
     rows = (*polls.earlier_rows, polls.failed_in_a_row)
     first = next((row for row in rows if row >= monitor.dark_in_a_row), 0)
     return first if first < AS_LONG_AGAIN * monitor.dark_in_a_row else 0
@@ -94,9 +96,10 @@ def _forgiven(name: str, polls: PollStats, monitor: Monitor) -> int:
 
 def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> Verdict | None:
     """Return the source as unavailable, if it is: breached, or inconclusive while the window is extended for it."""
-    last, row, forgiven = polls.last, polls.failed_in_a_row, _forgiven(name, polls, monitor)
+    last, row = polls.last, polls.failed_in_a_row
     if last is None or not polls.failed:
         return None
+    forgiven = _forgiven(name, polls, monitor)
     was_unavailable = any(earlier >= monitor.dark_in_a_row for earlier in polls.earlier_rows)
     in_a_row = row >= monitor.dark_in_a_row
     counted, failed = polls.total - forgiven, polls.failed - forgiven

@@ -164,10 +164,12 @@ class _Window:
         self.leave_s = math.inf if for_s is None else from_s + for_s
         self.reached_s = math.inf
         self.schedules: list[PollSchedule] = []
+        self.judged: list[PollSchedule] = []
         left_at_s = from_s if state.left_at_s is None else state.left_at_s
         # In a window that an earlier call has watched to its end, each source is polled once more.
         gap_s = max(0.0, from_s - left_at_s) if left_at_s < self.lasts_s - NOISE_S else 0.0
         self.schedules = [PollSchedule(source, from_s, gap_s) for source in sources]
+        self.judged = [schedule for schedule in self.schedules if schedule.source.name not in NOT_JUDGED]
         self.results: queue.SimpleQueue[_Poll] = queue.SimpleQueue()
         self.verdicts = judge(self.aggregates, context, from_s)
 
@@ -211,7 +213,7 @@ class _Window:
     @property
     def lasts_s(self) -> float:
         """When the window ends, with its extensions, which are at most as long as the window itself."""
-        gap_s = max(map(self.unwatched_s, self.schedules)) if self.schedules else unwatched(self.aggregates)
+        gap_s = max(map(self.unwatched_s, self.judged), default=0.0) if self.schedules else unwatched(self.aggregates)
         # For each source that was unavailable.
         polls = AS_LONG_AGAIN * self.context.monitor.dark_in_a_row
         longer_s = sum(polls * self.every_s.get(source, 0.0) for source in self.extended) + gap_s + self.extended_s
@@ -223,10 +225,9 @@ class _Window:
         return AT_MOST * self.context.lasts_s
 
     def unwatched_s(self, schedule: PollSchedule) -> float:
-        """Return how many seconds of the window this source was not watched; 0 if no trigger reads it."""
-        seen = self.aggregates.polls.get(str(schedule.source.name))
-        known_s = 0.0 if seen is None else seen.unwatched_s
-        return 0.0 if schedule.source.name in NOT_JUDGED else known_s + schedule.unwatched_s
+        """Return how many seconds of the window this source was not watched."""
+        seen = self.aggregates.polls.get(schedule.source.name)
+        return (0.0 if seen is None else seen.unwatched_s) + schedule.unwatched_s
 
     def extend(self) -> None:
         """Extend the window for each source that is unavailable for the first time, and report it."""

@@ -66,18 +66,26 @@ _STYLE: Any = {
 }
 
 
-def draw(bake: Bake, path: Path) -> Path:
-    """Write the chart of a window with samples into one file, ``.svg`` or ``.png``, and return its path.
+def draw(bake: Bake) -> Figure:
+    """Return the chart of a window with samples; `save` writes it."""
+    from matplotlib import rc_context  # noqa: PLC0415 - heavy, and only a window that was watched is drawn
+
+    with rc_context(_STYLE):
+        return _figure(bake)
+
+
+def save(chart: Figure, path: Path) -> Path:
+    """Write a chart into one file, ``.svg`` or ``.png``, and return its path.
 
     Raises:
         OSError: it cannot be written.
     """
-    from matplotlib import rc_context  # noqa: PLC0415 - heavy, and only a window that was watched is drawn
+    from matplotlib import rc_context  # noqa: PLC0415 - see `draw`
 
     new = path.with_name(f".{os.getpid()}-{path.name}")
     extra: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
     with rc_context(_STYLE):
-        _figure(bake).savefig(new, format=path.suffix[1:], facecolor="white", **extra)
+        chart.savefig(new, format=path.suffix[1:], facecolor="white", **extra)
     return new.replace(path)
 
 

@@ -69,6 +69,36 @@ def test_names_that_only_resemble_are_left_alone(name):
 
 
 @pytest.mark.parametrize(
+    "beginning",
+    [
+        "sk-",
+        "AIza",
+        *(f"gh{kind}_" for kind in "pousr"),
+        "github_pat_",
+        "glpat-",
+        *(f"xox{kind}-" for kind in "abeprs"),
+        "xapp-",
+        "hf_",
+        "gsk_",
+        "npm_",
+        "pypi-",
+        "AKIA",
+        "ASIA",
+        "BEARER ",
+        "bearer\t",
+        "https://hooks.slack.com/services/",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "AUTHOR\u0130ZATION: ",
+        "coo\u212aie=",
+    ],
+)
+def test_a_secret_is_found_by_its_form_alone(beginning):
+    secret = "QWERTZUI01234567"
+
+    assert secret not in Redactor().text(f"{beginning}{secret}")
+
+
+@pytest.mark.parametrize(
     ("text", "gone"),
     [
         ("key sk-proj-abcdefgh12345678 was used", "abcdefgh12345678"),

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import threading
 import time
 
@@ -190,7 +189,7 @@ def test_a_file_system_that_hangs_costs_the_deadline_and_is_noticed_when_it_goes
     with open_(str(sqlite_path), clock) as journal:
         journal.append("r-1", "note", {"n": 1})
         with monkeypatch.context() as patch:
-            patch.setattr(sqlite3, "connect", hung.around(sqlite3.connect))
+            patch.setattr(store, "_state_of", hung.around(store._state_of))
             assert f"journal {sqlite_path}: it did not answer within 2.2 s" in silent(journal.entries)
             at_once(lambda: journal.append("r-1", "note", {}))
         hung.go.set()

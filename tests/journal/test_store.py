@@ -1,6 +1,7 @@
 """A journal that cannot be used says why, in one sentence, without a password."""
 
 import os
+import shutil
 import sqlite3
 import stat
 import sys
@@ -14,6 +15,7 @@ from sqlalchemy import event, update
 from rollout.core.errors import JournalError
 from rollout.journal import schema
 from rollout.journal.journal import Journal
+from rollout.journal.seen import JournalBehind
 
 PASSWORD = "hunter2-of-the-url"
 
@@ -167,14 +169,15 @@ def test_a_file_that_may_not_be_written_can_be_verified_and_not_appended_to(publ
 
 def test_a_full_disk_is_a_sentence_and_the_chain_goes_on_when_there_is_space(existing, clock):
     with Journal.open(str(existing), clock=clock) as journal:
+        pages = {"at most": 1}
 
-        def fill(connection, _record):
-            connection.execute("PRAGMA max_page_count=1")
+        def limit(connection, *_):
+            connection.execute(f"PRAGMA max_page_count={pages['at most']}")
 
-        event.listen(journal._store._engine, "connect", fill)
+        event.listen(journal._store._engine, "checkout", limit)
         with pytest.raises(JournalError, match=r"the disk is full \(database or disk is full\)\. Free some space"):
             journal.append("r-1", "note", {"padding": "x" * 100_000})
-        event.remove(journal._store._engine, "connect", fill)
+        pages["at most"] = 1000
 
         assert journal.append("r-1", "note", {}).seq == 2
         assert len(journal.raw_entries()) == 2
@@ -203,6 +206,33 @@ def test_a_journal_that_is_deleted_under_a_run_is_not_made_anew(existing, clock)
         with pytest.raises(JournalError, match="cannot be opened"):
             journal.append("r-1", "note", {})
     assert not existing.exists()
+
+
+def test_calls_one_after_the_other_share_a_connection(existing, clock):
+    with Journal.open(str(existing), clock=clock) as journal:
+        journal.entries("r-1")
+        opened = []
+        event.listen(journal._store._engine, "connect", lambda *_: opened.append(1))
+        for number in range(5):
+            journal.append("r-1", "note", {"n": number})
+            journal.entries("r-1")
+
+        assert opened == []
+
+
+def test_a_file_that_another_history_was_copied_over_is_read_anew(existing, clock, tmp_path):
+    """SQLite itself sees no change here: inode, size and its own counter of changes are the same."""
+    other = tmp_path / "other.sqlite"
+    shutil.copyfile(existing, other)
+    with Journal.open(str(other), clock=clock) as journal:
+        journal.append("r-1", "note", {"by": "bob"})
+    with Journal.open(str(existing), clock=clock) as journal:
+        journal.append("r-1", "note", {"by": "ann"})
+        assert other.stat().st_size == existing.stat().st_size
+        existing.write_bytes(other.read_bytes())
+
+        with pytest.raises(JournalBehind, match="entry 2 is another one than this process has seen there"):
+            journal.entries("r-1")
 
 
 def test_a_database_of_another_program_is_refused_and_left_as_it_is(sqlite_path, refused):

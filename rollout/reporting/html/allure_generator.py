@@ -14,15 +14,20 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from rollout.core.errors import RolloutError
 
 GENERATOR = Path(__file__).parent / "generator"
-"""``package.json`` and ``package-lock.json`` of what is installed."""
+"""``package.json`` and ``package-lock.json`` of what is installed, and the program that loads it early."""
+
+_PRELOAD = GENERATOR / "preload.mjs"
 
 INSTALL_WITHIN_S = 90.0
 GENERATE_WITHIN_S = 60.0
@@ -51,21 +56,47 @@ class GeneratorMissing(RolloutError):
 
 
 def generate(config: Path, results: Path, env: Mapping[str, str]) -> Path:
-    """Generate a report and return its page; uses no network once the generator is installed.
+    """Generate a report from an input that is complete, and return its page; arguments and errors as in `loading`."""
+    with loading(config, results, env) as generate_it:
+        return generate_it()
+
+
+@contextmanager
+def loading(config: Path, results: Path, env: Mapping[str, str]) -> Iterator[Callable[[], Path]]:
+    """Load the generator while its input is written; give the function that generates the report and returns its page.
+
+    The function is called once, when the input is complete; a block that ends before ends the generator, which uses no
+    network once it is installed.
 
     Args:
-        config: Allure's configuration, ``allurerc.json``.
+        config: Allure's configuration, ``allurerc.json``; its folder is there already.
         results: a directory of Allure results.
         env: where the cache, the home directory and proxies are found.
 
-    Raises:
+    The function raises:
         GeneratorMissing: Node or the generator is missing and cannot be installed.
         RolloutError: the generator failed.
     """
-    cli = installed(env) / "node_modules" / "allure" / "cli.js"
     out = config.parent / "out"
-    command = (str(_node()), str(cli), "generate", "--config", str(config), "--output", str(out), str(results))
-    _run(command, config.parent, _environment(env), GENERATE_WITHIN_S, "the report's generator")
+    with ExitStack() as stack:
+        process: _Process | RolloutError
+        try:
+            cli = installed(env) / "node_modules" / "allure" / "cli.js"
+            program = (str(_node()), "--import", _PRELOAD.as_uri(), str(cli))
+            command = (*program, "generate", "--config", str(config), "--output", str(out), str(results))
+            who = "the report's generator"
+            process = stack.enter_context(_started(command, config.parent, _environment(env), who, subprocess.PIPE))
+        except RolloutError as error:
+            # Raised where the page is asked for: the chart, for one, is drawn without a generator.
+            process = error
+        yield partial(_generate, process, out)
+
+
+def _generate(process: _Process | RolloutError, out: Path) -> Path:
+    if isinstance(process, RolloutError):
+        raise process
+    process.tell("generate\n")
+    process.wait(GENERATE_WITHIN_S)
     page = out / "index.html"
     if not page.is_file():
         raise RolloutError("the report's generator ended without a report")
@@ -185,13 +216,52 @@ def _run(command: Sequence[str], folder: Path, env: Mapping[str, str], within_s:
     Raises:
         RolloutError: it could not start, failed, or took too long.
     """
+    with _started(command, folder, env, who, subprocess.DEVNULL) as process:
+        process.wait(within_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A command that runs, `who` it is in a message, and the file of its output."""
+
+    child: subprocess.Popen[bytes]
+    output: IO[bytes]
+    who: str
+
+    def tell(self, words: str) -> None:
+        """Write to its standard input and close that; a process that has ended already is named by `wait`."""
+        if self.child.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.child.stdin.write(words.encode())
+            self.child.stdin.close()
+
+    def wait(self, within_s: float) -> None:
+        """Wait for its end. Raises RolloutError as `_run`."""
+        try:
+            code = self.child.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise RolloutError(f"{self.who} took more than {within_s:g} s") from None
+        if code != 0:
+            self.output.seek(0)
+            words = " ".join(self.output.read().decode(errors="replace").split())
+            raise RolloutError(f"{self.who} failed with exit code {code}: {words[:_LONGEST_OUTPUT]}")
+
+
+@contextmanager
+def _started(command: Sequence[str], folder: Path, env: Mapping[str, str], who: str, stdin: int) -> Iterator[_Process]:
+    """Start a command in a session of its own; what of it still runs at the end of the block is killed.
+
+    Raises:
+        RolloutError: it could not start.
+    """
     with tempfile.TemporaryFile() as output:
         try:
             child = subprocess.Popen(  # noqa: S603 - a fixed argument list
                 command,
+                bufsize=0,
                 cwd=folder,
                 env=dict(env),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -199,14 +269,10 @@ def _run(command: Sequence[str], folder: Path, env: Mapping[str, str], within_s:
         except OSError as error:
             raise RolloutError(f"{who} does not start: {error.strerror or error}") from error
         try:
-            code = child.wait(within_s)
-        except subprocess.TimeoutExpired:
-            raise RolloutError(f"{who} took more than {within_s:g} s") from None
+            yield _Process(child, output, who)
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-        if code != 0:
-            output.seek(0)
-            words = " ".join(output.read().decode(errors="replace").split())
-            raise RolloutError(f"{who} failed with exit code {code}: {words[:_LONGEST_OUTPUT]}")
+            if child.stdin is not None:
+                child.stdin.close()

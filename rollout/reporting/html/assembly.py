@@ -11,14 +11,14 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollout.core.errors import RolloutError
 from rollout.core.visible import show_all
 from rollout.journal.journal import Journal
 from rollout.monitoring.samples import Baseline
 from rollout.reporting.allure import PHASE_TITLES, TARGET
-from rollout.reporting.chart import draw
+from rollout.reporting.chart import draw, save
 from rollout.reporting.chart_data import Bake
 from rollout.reporting.html import allure_generator, index
 from rollout.reporting.html.allure_config import report_config
@@ -35,6 +35,9 @@ from rollout.reporting.html.verdict import Verdict, attachments, closure_row, fa
 from rollout.reporting.timeline import clock
 from rollout.reporting.timings import class_of, content_of
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # The labels that a row keeps; those of the tree are among them, because Allure does not group by a removed label.
 _LABELS = ("epic", "feature", "severity", "owner")
 
@@ -42,6 +45,7 @@ JUNIT = "junit.xml"
 SUMMARY = "summary.md"
 CHART = "bake"
 RESULTS = "allure-results"
+_CONFIG, _INPUT = "allurerc.json", "results"
 NOWHERE_ELSE: Mapping[str, Path] = {}
 
 
@@ -85,16 +89,20 @@ def _write_page(
     journal: Journal, story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path]
 ) -> Path:
     before = history_of(journal, story.record.id)
-    with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
-        config, results, bake, chart = collect(story, folder, Path(work), extra, before)
+    with (
+        tempfile.TemporaryDirectory(prefix="rollout-report-") as work,
+        ThreadPoolExecutor(1) as beside,
+        allure_generator.loading(Path(work) / _CONFIG, Path(work) / _INPUT, env) as generate,
+    ):
+        *_, chart, svg = collect(story, folder, Path(work), extra, before)
         # The generator is a process of its own: this process draws meanwhile.
-        drawn = None if bake is None else beside.submit(draw, bake, folder / f"{CHART}.png")
-        page = allure_generator.generate(config, results, env)
+        drawn = None if chart is None else beside.submit(save, chart, folder / f"{CHART}.png")
+        page = generate()
         if drawn is not None:
             drawn.result()
         standing = verdict(story, _last_word(story, folder, extra))
         answers = facts(story, standing, outcomes(story))
-        above = banner(story, standing, answers, links_of(journal, story, folder), chart)
+        above = banner(story, standing, answers, links_of(journal, story, folder), svg)
         new = folder / f".{os.getpid()}-{REPORT}"
         new.write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
         # The replacement is atomic: a reader sees the old report or the new one, never a part.
@@ -145,7 +153,7 @@ def built_plain(results: Path, folder: Path, title: str, above: str, env: Mappin
     """
     try:
         with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
-            config = Path(work) / "allurerc.json"
+            config = Path(work) / _CONFIG
             config.write_text(json.dumps(report_config(title)), encoding="utf-8")
             page = allure_generator.generate(config, results, env)
             (folder / REPORT).write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
@@ -155,12 +163,12 @@ def built_plain(results: Path, folder: Path, title: str, above: str, env: Mappin
 
 
 class Collected(NamedTuple):
-    """What Allure generates the report from: its configuration and results, the window, and its chart as SVG."""
+    """What Allure generates the report from: its configuration and results, and the window's chart, as SVG too."""
 
     config: Path
     results: Path
-    bake: Bake | None
-    chart: bytes | None
+    chart: Figure | None
+    svg: bytes | None
 
 
 def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path], before: Sequence[Any] = ()) -> Collected:
@@ -176,32 +184,48 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path], b
     Raises:
         OSError: something cannot be read or written.
     """
-    results = work / "results"
+    results = work / _INPUT
     results.mkdir()
-    written: dict[str, list[Row]] = {}
-    for run in story.runs:
-        source = _results_of(run, folder, extra)
-        written[run.name] = [*read(source), *fixtures(story, source)]
-        _copy_attachments(written[run.name], source, results)
-    checked = rows(story, written)
+    folder.mkdir(parents=True, exist_ok=True)
     standing = verdict(story, _last_word(story, folder, extra))
     bake = _bake(story, standing)
-    folder.mkdir(parents=True, exist_ok=True)
-    chart = None if bake is None else draw(bake, folder / f"{CHART}.svg").read_bytes()
-    closing = closure_row(story, standing, facts(story, standing, outcomes(story)), chart)
-    _attach(closing, story, chart, results)
-    for row in (*checked, *_earlier_closures(story, written, standing), closing):
-        _put_verdict_at_the_root(row, story, standing)
-        # They are part of the identity that Allure makes, and `identify` has made the row's.
-        row["parameters"] = [{**each, "excluded": True} for each in row.get("parameters", ()) if each["name"] != TARGET]
-        (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(show_all(row)), encoding="utf-8")
+    with ThreadPoolExecutor(1) as beside:
+        # To load the plotting library takes as long as to write the rows, which waits for the disk.
+        drawn = None if bake is None else beside.submit(_draw, bake, folder / f"{CHART}.svg")
+        _write_rows(story, standing, folder, results, extra)
+    chart, svg = (None, None) if drawn is None else drawn.result()
+    closing = closure_row(story, standing, facts(story, standing, outcomes(story)), svg)
+    _attach(closing, story, svg, results)
+    _write_row(closing, story, standing, results)
     _write_environment(story, standing, results)
-    config = work / "allurerc.json"
+    config = work / _CONFIG
     title = f"{standing.title}: {story.previous} → {story.change} on {story.request.target.name}"
     history = work / "history.jsonl"
     history.write_text("".join(f"{json.dumps(show_all(point))}\n" for point in before), encoding="utf-8")
     config.write_text(json.dumps(report_config(title, history)), encoding="utf-8")
-    return Collected(config, results, bake, chart)
+    return Collected(config, results, chart, svg)
+
+
+def _draw(bake: Bake, path: Path) -> tuple[Figure, bytes]:
+    chart = draw(bake)
+    return chart, save(chart, path).read_bytes()
+
+
+def _write_rows(story: Story, standing: Verdict, folder: Path, results: Path, extra: Mapping[str, Path]) -> None:
+    written: dict[str, list[Row]] = {}
+    for run in story.runs:
+        source = _results_of(run, folder, extra)
+        written[run.name] = [*read(source), *fixtures(story, source)]
+        _provide_attachments(written[run.name], source, results)
+    for row in (*rows(story, written), *_earlier_closures(story, written, standing)):
+        _write_row(row, story, standing, results)
+
+
+def _write_row(row: Row, story: Story, standing: Verdict, results: Path) -> None:
+    _put_verdict_at_the_root(row, story, standing)
+    # They are part of the identity that Allure makes, and `identify` has made the row's.
+    row["parameters"] = [{**each, "excluded": True} for each in row.get("parameters", ()) if each["name"] != TARGET]
+    (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(show_all(row)), encoding="utf-8")
 
 
 def _put_verdict_at_the_root(row: Row, story: Story, standing: Verdict) -> None:
@@ -211,12 +235,18 @@ def _put_verdict_at_the_root(row: Row, story: Story, standing: Verdict) -> None:
             each["value"] = f"{standing.title} · {story.change} · {story.record.id}"
 
 
-def _copy_attachments(found: Iterable[Row], source: Path, results: Path) -> None:
+def _provide_attachments(found: Iterable[Row], source: Path, results: Path) -> None:
     for row in found:
         for attachment in _attachments(row):
-            path = source / attachment["source"]
-            if path.is_file():
-                shutil.copyfile(path, results / attachment["source"])
+            path, place = source / attachment["source"], results / attachment["source"]
+            if not path.is_file() or place.exists():
+                continue
+            try:
+                # The generator reads it only, and a link costs less than a copy.
+                place.hardlink_to(path)
+            except OSError:
+                # The other folder is on another disk, or links are not allowed.
+                shutil.copyfile(path, place)
 
 
 def _attachments(row: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

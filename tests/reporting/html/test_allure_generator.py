@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ import pytest
 from rollout.cli.main import main
 from rollout.core.errors import RolloutError
 from rollout.reporting.html import allure_generator
+from rollout.reporting.html.allure_config import report_config
+from rollout.reporting.html.assembly import built
 from tests.support.journaled import JournaledRollout
 
 NOWHERE = "http://127.0.0.1:9/"
@@ -170,6 +176,67 @@ def test_a_generator_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
     code = "import sys; print('no\\nspace left'); sys.exit(7)"
     with pytest.raises(RolloutError, match=r"^it failed with exit code 7: no space left$"):
         allure_generator._run((sys.executable, "-c", code), tmp_path, {}, 30.0, "it")
+
+
+def test_its_input_may_be_written_while_it_loads(tmp_path: Path) -> None:
+    config, results = tmp_path / "allurerc.json", tmp_path / "results"
+    with allure_generator.loading(config, results, os.environ) as generate:
+        results.mkdir()
+        row = {"uuid": "1", "name": "a check that is written late", "status": "passed", "start": 1, "stop": 2}
+        (results / "1-result.json").write_text(json.dumps(row), encoding="utf-8")
+        config.write_text(json.dumps(report_config("A title that is written late")), encoding="utf-8")
+        page = generate().read_text(encoding="utf-8")
+    embedded = [base64.b64decode(text) for text in re.findall(r'"([A-Za-z0-9+/]{40,}={0,2})"', page)]
+    assert "A title that is written late" in page
+    assert any(b"a check that is written late" in part for part in embedded)
+
+
+def test_a_block_that_fails_ends_the_generator(tmp_path: Path) -> None:
+    config = tmp_path / "allurerc.json"
+
+    def fail() -> None:
+        with allure_generator.loading(config, tmp_path, os.environ):
+            assert len(_with_argument(str(config))) == 1
+            raise RolloutError("the rows cannot be written")
+
+    with pytest.raises(RolloutError, match="the rows"):
+        fail()
+    assert _with_argument(str(config)) == []
+
+
+def _with_argument(argument: str) -> list[str]:
+    """Return the processes that have this argument."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if argument in (process / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0"):
+                found.append(process.name)
+    return found
+
+
+def test_a_generator_whose_caller_died_generates_nothing(tmp_path: Path) -> None:
+    config, out = tmp_path / "allurerc.json", tmp_path / "out"
+    config.write_text(json.dumps(report_config("half a report")), encoding="utf-8")
+    cli = allure_generator.installed(os.environ) / "node_modules" / "allure" / "cli.js"
+    program = (allure_generator._node(), "--import", allure_generator._PRELOAD.as_uri(), cli)
+    command = (*program, "generate", "--config", config, "--output", out, tmp_path)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, cwd=tmp_path, check=False, capture_output=True)
+    assert done.returncode == 1
+    assert not out.exists()
+
+
+def test_the_chart_is_drawn_where_there_is_no_generator(tmp_path: Path) -> None:
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1")
+        journaled.backup()
+        journaled.baseline()
+        journaled.window(breach=False)
+        folder = journaled.rollout.folder
+        nowhere = env(tmp_path / "cache", npm_config_registry=NOWHERE)
+        built_ = built(journaled.rollout.journal, "r-1", folder, nowhere)
+    assert "cannot be fetched" in built_.line
+    assert built_.problem == ""
+    assert {"bake.svg", "bake.png"} <= set(children(folder))
 
 
 def test_generating_uses_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
