@@ -136,6 +136,13 @@ def test_a_kept_change_shows_its_phases_and_its_closure_at_first_sight(reader: R
         expect(reader.page.get_by_test_id("tree-section").filter(has_text=phase).first).to_be_visible()
 
 
+def test_the_tree_is_open_at_first_sight_however_long_its_levels_take_to_be_drawn(reader: Reader, kept: Path) -> None:
+    # Between any two looks at the clock a second passes, as in a browser that draws a frame a second.
+    reader.page.add_init_script("const now = Date.now; let late = 0; Date.now = () => now() + (late += 1000);")
+    reader.open(kept)
+    expect(reader.row("KEPT: every clause of the plan passed")).to_be_visible()
+
+
 def test_the_tree_goes_from_rollout_to_phase_to_clause(reader: Reader, rolled_back: Path) -> None:
     reader.open(rolled_back)
     groups = [text.split("\n")[0] for text in reader.page.get_by_test_id("tree-section-title").all_inner_texts()]
