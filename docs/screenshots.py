@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from docs.screenshot_stories import COLUMNS, DESK, IN_TERMINAL, ROOT, SHIPPED, Studio
+from tests.support.chromium import find_chromium
 
 PICTURES = ROOT / "docs" / "screenshots"
 WIDTH = 1240
@@ -35,7 +36,7 @@ def main() -> None:
     if unknown := [name for name in names if name not in SHOTS]:
         parser.error(f"there is no picture {unknown[0]}; there are {', '.join(SHOTS)}")
     with tempfile.TemporaryDirectory(prefix="rollout-screenshots-") as folder, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         studio = Studio(Path(folder), chromium)
         for name in names:
             path = PICTURES / f"{name}.png"

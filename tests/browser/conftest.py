@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rollout.journal.record import Decision, Kind
 from rollout.reporting.change_record import write_change_record
 from rollout.reporting.html.assembly import build
 from tests.browser.reader import Reader
+from tests.support.chromium import find_chromium
 from tests.support.clocks import SimulatedClock
 from tests.support.journaled import JournaledRollout, kept, rolled_back
 
@@ -33,7 +33,7 @@ QUIET = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start the browser once; without one, CI fails and a developer's run skips."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = find_chromium()
     if chromium is None:
         if os.environ.get("ROLLOUT_REQUIRE_CHROMIUM"):
             pytest.fail("there is no Chromium; run .ci/install")
