@@ -48,9 +48,9 @@ def measure(folder: Path, runs: int) -> list[Row]:
         _row("from the start of `rollout emergency` to the activation's arrival", arrived_s),
         _row("to its end: read back, recorded, messages handed over", ended_s, WHOLE_S),
     ]
-    with workplace(folder / "file", "yaml", "signal", stale_for="2s") as at:
+    with workplace(folder / "file", "yaml", "signal", starts_real=True, stale_for="2s") as at:
         rows.append(_row("the same with kind `file`, to the edit of the file", _edits(at, at.on.file, runs)))
-    with workplace(folder / "command", "yaml", "signal") as at:
+    with workplace(folder / "command", "yaml", "signal", starts_real=True) as at:
         at.target |= {"kind": "command", "settings": _prepare_commands(at.folder)}
         took_s = _edits(at, at.folder / "now/snapshot.json", runs)
         rows.append(_row("the same with kind `command`, to what the command writes", took_s))

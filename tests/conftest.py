@@ -14,10 +14,10 @@ from xdist.scheduler import WorkStealingScheduling
 from tests.journal import postgres_server
 from tests.journal.postgres_server import PostgresServer
 
-OWN_STEPS = ("browser", "compatibility", "e2e", "litellm", "package", "torture")
+OWN_STEPS = ("bench", "browser", "compatibility", "e2e", "litellm", "package", "torture")
 """The folders that are steps of their own in CI (`.ci/run`): `pytest tests` leaves out each that is not named."""
 
-_LONG = ("torture", "e2e", "browser", "monitoring")
+_LONG = ("torture", "bench", "e2e", "browser", "monitoring")
 _LONGEST = (
     "test_a_case_of_each_kind",
     "test_the_commands_that_init_names_end_with_kept",

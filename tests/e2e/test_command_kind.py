@@ -32,7 +32,7 @@ def at(tmp_path: Path) -> Iterator[Workplace]:
 
 
 def test_a_change_is_kept_on_the_commands_own_counters(at: Workplace) -> None:
-    code, printed = at.end(at.rollout())
+    code, printed = at.end(at.rollout(report=True))
     assert code == 0, printed
     assert "= KEPT: " in printed
     assert at.loaded()[-1] == SECOND

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from rollout.journal.record import Kind
+from tests.support import forks
 from tests.support.page_driver import BLOCKS, install_page_driver
 from tests.support.runs import INHERITED, end_watchdogs, entries
 
@@ -96,22 +96,15 @@ class Toy:
         )
         self.write("scenarios/targets.yaml", text)
 
-    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+    def run(self, module: str, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder, with the page's package installed."""
         env = {name: os.environ[name] for name in INHERITED if name in os.environ}
         env |= {"USER": "tester", "COLUMNS": "220", "PYTHONPATH": str(self.folder / "site")}
         env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:anyio -p no:pytest_cov"
-        return subprocess.run(
-            [sys.executable, "-m", *args],
-            cwd=self.folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        out = self.folder / "printed.txt"
+        out.unlink(missing_ok=True)
+        child = forks.server().start(module, args, out=out, env=env, cwd=self.folder)
+        return subprocess.CompletedProcess((module, *args), child.wait(180), child.text)
 
     @property
     def reports(self) -> Path:

@@ -6,8 +6,6 @@ A rollout here is on no sandbox, so its window is long: a test asserts all of on
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.support import forks
 from tests.support.file_subjects import FileService
 from tests.support.runs import INHERITED, end_watchdogs, entries
 
@@ -42,14 +41,17 @@ _USERS_EVERY_S = 0.05
 class Workplace:
     """The user's folder.
 
+    Its commands are forked, and leave the report's page out, unless asked for (`tests.support.forks`).
+
     Attributes:
         folder: the folder.
         on: the service and its file.
         target: the target, as ``scenarios/targets.yaml`` has it.
+        starts_real: whether each command is started as people start it.
     """
 
-    def __init__(self, folder: Path, on: FileService, **target: Any) -> None:
-        self.folder, self.on = folder, on
+    def __init__(self, folder: Path, on: FileService, *, starts_real: bool = False, **target: Any) -> None:
+        self.folder, self.on, self.starts_real = folder, on, starts_real
         self.target: dict[str, Any] = {
             "environment": "lab",
             "kind": "file",
@@ -69,35 +71,28 @@ class Workplace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
-    def begin(self, *args: str) -> subprocess.Popen[str]:
+    def begin(self, module: str, *args: str, report: bool = False) -> forks.Child:
         """Begin a command in the folder."""
         self.write("scenarios/targets.yaml", yaml.safe_dump({"lab": self.target}, sort_keys=False))
         env = {name: os.environ[name] for name in INHERITED if name in os.environ}
         env |= {"USER": "tester", "COLUMNS": "220", "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio"}
-        output = (self.folder / "printed.txt").open("w", encoding="utf-8")
-        with output:
-            return subprocess.Popen(
-                [sys.executable, "-m", *args],
-                cwd=self.folder,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+        out = self.folder / "printed.txt"
+        out.unlink(missing_ok=True)
+        if self.starts_real:
+            return forks.Started(module, args, out=out, env=env, cwd=self.folder)
+        return forks.server().start(module, args, out=out, env=env, cwd=self.folder, report=report)
 
-    def end(self, begun: subprocess.Popen[str]) -> tuple[int, str]:
+    def end(self, begun: forks.Child) -> tuple[int, str]:
         """Return the exit code of a command and what it printed, once it has ended."""
-        code = begun.wait(LONGEST_S)
-        return code, (self.folder / "printed.txt").read_text(encoding="utf-8")
+        return begun.wait(LONGEST_S), begun.text
 
     def run(self, *args: str) -> tuple[int, str]:
         """Run a command in the folder, and return its exit code and what it printed."""
         return self.end(self.begin(*args))
 
-    def rollout(self) -> subprocess.Popen[str]:
+    def rollout(self, *, report: bool = False) -> forks.Child:
         """Begin a rollout."""
-        return self.begin("pytest", "--scenario=scenarios/change.yaml")
+        return self.begin("pytest", "--scenario=scenarios/change.yaml", report=report)
 
     @property
     def reports(self) -> Path:
@@ -136,21 +131,22 @@ class Workplace:
             ended.set()
             asking.join()
 
-    def await_watched(self, run: subprocess.Popen[str]) -> None:
+    def await_watched(self, run: forks.Child) -> None:
         """Wait until the service has answered requests of the window; fail where the run ends before."""
         until = time.monotonic() + LONGEST_S
         while self.served("openai") < _REQUESTS_BEFORE_THE_WINDOW:
-            assert run.poll() is None, self.end(run)[1]
+            assert run.code is None, self.end(run)[1]
             assert time.monotonic() < until, "the change is not watched"
             time.sleep(0.05)
 
 
 @contextmanager
 def workplace(
-    folder: Path, codec: str, apply: str, *, ignores_signal: bool = False, **target: Any
+    folder: Path, codec: str, apply: str, *, ignores_signal: bool = False, starts_real: bool = False, **target: Any
 ) -> Iterator[Workplace]:
     """Give a user's folder and the running service; both end with the block."""
-    found = Workplace(folder, FileService(folder / "service", codec, apply, ignores_signal=ignores_signal), **target)
+    service = FileService(folder / "service", codec, apply, ignores_signal=ignores_signal)
+    found = Workplace(folder, service, starts_real=starts_real, **target)
     found.on.folder.start()
     try:
         yield found

@@ -3,9 +3,10 @@
     child = server().start("pytest", ["--reports=…"], out=file, env={…})  # python -m pytest --reports=… >file 2>&1
     child.wait(90)
 
-A child is a process like any other, with a pid, signals and an exit code of its own, that runs a module from the
-project's root as ``python -m`` does: only the imports before it are spared, and, unless it is asked for, the page
-of the report, which costs as much as the run. What is tested of a process's start needs a real one.
+A child is a process like any other, with a pid, signals and an exit code of its own, that runs a module as
+``python -m`` does, from the project's root or from another folder: only the imports before it are spared, and, unless
+it is asked for, the page of the report, which costs as much as the run. What is tested of a process's start needs a
+real one.
 
 The watchdog of a run is forked, too: its start costs as much as the run, and each run that applies has one.
 """
@@ -189,13 +190,15 @@ class Forked(Child):
 class Started(Child):
     """One that was started from nothing, as people start it."""
 
-    def __init__(self, module: str, args: Sequence[str], *, out: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, module: str, args: Sequence[str], *, out: Path, env: Mapping[str, str], cwd: Path = ROOT
+    ) -> None:
         """Start ``python -m MODULE ARGS``."""
         self.out = out
         command = (sys.executable, "-m", module, *args)
         with out.open("ab") as file:
             self._popen = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
         self.pid = self._popen.pid
 
@@ -232,6 +235,7 @@ class Server:
         *,
         out: Path,
         env: Mapping[str, str],
+        cwd: Path = ROOT,
         session: bool = False,
         report: bool = False,
         real_watchdog: bool = False,
@@ -244,6 +248,7 @@ class Server:
             args: its arguments.
             out: where both its streams go; its input is the null device.
             env: its environment, complete.
+            cwd: the folder that it runs in.
             session: it leads a session of its own.
             report: a run builds its report as it always does.
             real_watchdog: a run starts its watchdog from nothing, as it always does.
@@ -253,6 +258,7 @@ class Server:
             "module": module,
             "args": list(args),
             "env": dict(env),
+            "cwd": str(cwd),
             "session": session,
             "report": report,
             "real_watchdog": real_watchdog,
@@ -447,6 +453,7 @@ class _ForkedWatchdog:
             "module": "rollout.engine.watchdog",
             "args": [],
             "env": watchdog._environment(os.environ),
+            "cwd": str(Path.cwd()),
             "session": True,
             "report": False,
             "real_watchdog": True,
@@ -477,6 +484,8 @@ def _become(order: Mapping[str, Any], asking: socket.socket) -> None:
         setproctitle("python -m rollout.engine.watchdog")
     os.environ.clear()
     os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    _set_search_path(order["cwd"], order["env"].get("PYTHONPATH", ""))
     time.tzset()
     if order["file_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], order["file_bytes"]))
@@ -494,6 +503,14 @@ def _become(order: Mapping[str, Any], asking: socket.socket) -> None:
             raise
         _end(ended.code or 0)
     _end(0)
+
+
+def _set_search_path(cwd: str, more: str) -> None:
+    """Search modules and installed packages where ``python -m`` does; what is preloaded has been found already."""
+    sys.path[0] = cwd
+    if more:
+        sys.path[1:1] = more.split(os.pathsep)
+        metadata.distributions = metadata.Distribution.discover
 
 
 def _end(code: int) -> NoReturn:

@@ -38,6 +38,12 @@ print("it runs", flush=True)
 time.sleep(60)
 """
 CRASHES = "raise ValueError('of its own')\n"
+LOOKS_AROUND = """
+import json, os
+from importlib import metadata
+import beside
+print(json.dumps([os.getcwd(), beside.NAME, [each.name for each in metadata.entry_points(group="beside")]]))
+"""
 LEAVES = "import sys; sys.exit('words of its own')\n"
 
 
@@ -55,9 +61,8 @@ def begin(request: pytest.FixtureRequest, tmp_path: Path) -> Begin:
     return made
 
 
-def about(child: Child) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(child.text.splitlines()[0])
-    return found
+def about(child: Child) -> Any:
+    return json.loads(child.text.splitlines()[0])
 
 
 def test_it_has_arguments_environment_directory_streams_and_an_exit_code(begin: Begin):
@@ -71,6 +76,23 @@ def test_it_has_arguments_environment_directory_streams_and_an_exit_code(begin: 
     assert "PYTEST_CURRENT_TEST" not in found["env"]
     for words in ("and its errors", "a thread ends", "at its exit"):
         assert words in child.text
+
+
+@pytest.mark.parametrize("how", ["forked", "started"])
+def test_it_runs_in_another_folder_and_finds_what_is_there_and_what_pythonpath_names(how: str, tmp_path: Path):
+    folder, site = tmp_path / "folder", tmp_path / "site"
+    about_it = site / "beside-1.0.dist-info"
+    folder.mkdir()
+    about_it.mkdir(parents=True)
+    (folder / "looks_around.py").write_text(LOOKS_AROUND, encoding="utf-8")
+    (site / "beside.py").write_text("NAME = 'beside'\n", encoding="utf-8")
+    (about_it / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1.0\n", encoding="utf-8")
+    (about_it / "entry_points.txt").write_text("[beside]\nfound = beside:NAME\n", encoding="utf-8")
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    begins: Begin = forks.server().start if how == "forked" else Started
+    child = begins("looks_around", [], out=tmp_path / "out.txt", env={**kept, "PYTHONPATH": str(site)}, cwd=folder)
+    assert child.wait(60) == 0, child.text
+    assert about(child) == [str(folder), "beside", ["found"]]
 
 
 def test_what_is_raised_is_a_traceback_and_exit_code_1(begin: Begin):
