@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.page_driver import install_page_driver
+from tests.support.runs import BARE
 
 
 def run_kit(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run the kit in a folder of its own, with what is installed there."""
     command = [sys.executable, "-m", "pytest", "--pyargs", "rollout.testing.conformance", "-q", "-rfs", *args]
     env = {**os.environ, "PYTHONPATH": str(folder)}
-    return subprocess.run(
-        [*command, "-p", "no:cacheprovider"], cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([*command, *BARE], cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def test_the_documented_driver_passes(tmp_path: Path):

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.file_subjects import install_subject
+from tests.support.runs import BARE
 
 
 def run_kit(folder: Path, kind: str, subject: str, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the kit in a folder of its own, with a subject of this repository."""
     command = [sys.executable, "-m", "pytest", "--pyargs", "rollout.testing.conformance", "-q", "-rfs"]
     return subprocess.run(
-        [*command, f"--driver={kind}", "-p", "no:cacheprovider", *args],
+        [*command, f"--driver={kind}", *BARE, *args],
         cwd=folder,
         env=install_subject(folder, kind, f"tests.support.{subject}") | environment,
         capture_output=True,
