@@ -18,7 +18,7 @@ import pytest
 
 from rollout.approvals.approval import Role, entered
 from rollout.journal.record import Decision, Kind
-from tests.support.runs import BARE, INHERITED, Lab, Run, eventually
+from tests.support.runs import BARE, Lab, Run, eventually, inherited_environment
 
 ARCHIVE = Path(__file__).with_name("before-the-house.tar.xz")
 BEFORE, NEW = "ollama:gemma3:4b", "openai:gpt-4o"
@@ -46,7 +46,7 @@ def run_former(former: Path, lab: Lab, *args: str, module: str = "pytest") -> Ru
     # The entry point of today's package is none of the former code.
     options = (*BARE, "-p", "no:rollout.plugin.entry_point", *lab.options()) if module == "pytest" else ()
     command = [sys.executable, "-m", module, *options, *args, f"--reports={lab.reports}"]
-    env = {name: os.environ[name] for name in INHERITED if name in os.environ} | lab.env
+    env = inherited_environment() | lab.env
     done = subprocess.run(command, cwd=former, env=env, capture_output=True, text=True, check=False, timeout=90)
     return Run(done.returncode, done.stdout + done.stderr, lab.reports)
 

@@ -26,7 +26,7 @@ from rollout.journal.replay import replay
 from rollout.sandbox.process import find, stop
 from tests.support.documents import Passage, commands_of, fenced_blocks
 from tests.support.keys import need_ssh_keygen
-from tests.support.runs import BARE, INHERITED, end_watchdogs, entries
+from tests.support.runs import BARE, end_watchdogs, entries, inherited_environment
 
 PAGE = "docs/YOUR-FIRST-CHANGE.md"
 INSTALLATION = ("python3 -m venv .venv && . .venv/bin/activate", "pip install WHEEL")
@@ -112,7 +112,7 @@ class Reader:
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of a reader who has installed the suite, and none of the plugins of its own tests."""
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        inherited = inherited_environment()
         path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}"
         return {**inherited, "PATH": path, "PYTEST_ADDOPTS": " ".join(BARE)}
 

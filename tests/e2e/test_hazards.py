@@ -41,7 +41,7 @@ from rollout.journal.record import Decision, RolloutRecord
 from rollout.plugin.hooks import RunHooks
 from rollout.plugin.session_end import SessionEnd
 from tests.support.liar import answer, delayed, passed_on
-from tests.support.runs import BARE, INHERITED, ROOT, WITHOUT_REPORT, eventually, reports_in
+from tests.support.runs import BARE, ROOT, WITHOUT_REPORT, eventually, inherited_environment, reports_in
 from tests.torture.support import Bench, agrees, held, settled
 
 pytest_plugins = ["tests.torture.fixtures"]
@@ -496,7 +496,7 @@ def _ended(pid: int) -> int | None:
 
 
 def _env() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    kept = inherited_environment()
     return {**kept, "TERM": "xterm", "COLUMNS": "100"}
 
 

@@ -6,7 +6,6 @@ The numbers are those of the list of broken promises. What was sent is what the 
 from __future__ import annotations
 
 import ast
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 from rollout.core.clauses import LATER_PHASES, PHASES
 from tests.support.kinds import QUICK
 from tests.support.liar import Behaviour, answer, hang, html
-from tests.support.runs import BARE, INHERITED, ROOT, Lab, Process, Run
+from tests.support.runs import BARE, ROOT, Lab, Process, Run, inherited_environment
 
 ABOUT = "/sandbox/about"
 ONE_PHASE = [("-m", phase) for phase in (*PHASES, *LATER_PHASES)]
@@ -128,7 +127,7 @@ def test_10_outside_of_the_checks_nothing_is_decided_by_an_assert_statement():
 
 def started(*args: str) -> subprocess.CompletedProcess[str]:
     """Run ``python ARGS`` from the project's root to its end."""
-    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env = inherited_environment()
     return subprocess.run(
         [sys.executable, *args], cwd=ROOT, env=env, capture_output=True, text=True, timeout=90, check=False
     )

@@ -6,7 +6,6 @@ The gateway is the toy of docs/WRITE-A-DRIVER.md, and the judge is its own state
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import xml.etree.ElementTree as ET
@@ -20,7 +19,7 @@ import pytest
 from rollout.journal.record import Kind
 from tests.support import forks
 from tests.support.page_driver import BLOCKS, install_page_driver
-from tests.support.runs import INHERITED, end_watchdogs, entries
+from tests.support.runs import end_watchdogs, entries, inherited_environment
 
 LACKING = {
     "VER-1": "the toy gateway has no status",
@@ -98,7 +97,7 @@ class Toy:
 
     def run(self, module: str, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder, with the page's package installed."""
-        env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        env = inherited_environment()
         env |= {"USER": "tester", "COLUMNS": "220", "PYTHONPATH": str(self.folder / "site")}
         env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:anyio -p no:pytest_cov"
         out = self.folder / "printed.txt"

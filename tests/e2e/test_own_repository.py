@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from rollout.sandbox.process import start, stop
 from rollout.sandbox.settings import SandboxSettings
-from tests.support.runs import INHERITED, on_demand
+from tests.support.runs import inherited_environment, on_demand
 
 # Both providers are slow, so that a busy machine is not mistaken for a slow provider.
 SLOW = [{"provider": name, "latency_ms": 200} for name in ("ollama", "openai", "vllm")]
@@ -19,7 +18,7 @@ SLOW = [{"provider": name, "latency_ms": 200} for name in ("ollama", "openai", "
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command line as a person does, in a shell of that folder."""
-    env = {name: os.environ[name] for name in INHERITED if name in os.environ} | {"USER": "tester", "COLUMNS": "200"}
+    env = inherited_environment() | {"USER": "tester", "COLUMNS": "200"}
     # A person has none of the plugins of the suite's own tests.
     env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:anyio -p no:pytest_cov"
     return subprocess.run(

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.kinds import quick
 from tests.support.liar import edited
-from tests.support.runs import INHERITED, ROOT, WITHOUT_REPORT, Lab
+from tests.support.runs import ROOT, WITHOUT_REPORT, Lab, inherited_environment
 
 CLEARS = "\x1b[2J\x1b[H"
 FORGED = (
@@ -47,7 +47,7 @@ def forging(lab: Lab) -> None:
 
 
 def environment(lab: Lab) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    kept = inherited_environment()
     return {**kept, "USER": "tester", "TERM": "xterm-256color", "COLUMNS": "160", "PYTHONPATH": str(ROOT), **lab.env}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -33,7 +32,7 @@ from tests.litellm.proxy import (
     TOKEN_ENV,
     Proxy,
 )
-from tests.support.runs import INHERITED, end_watchdogs, entries
+from tests.support.runs import end_watchdogs, entries, inherited_environment
 
 RUNS_WITHIN_S = 500
 POLL_S = 0.5
@@ -136,7 +135,7 @@ class Lab:
     def command(self, *args: str) -> subprocess.Popen[str]:
         """Write the files, and begin a command: ``pytest`` or ``rollout``, with its arguments."""
         self._write()
-        env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        env = inherited_environment()
         env |= {"USER": "tester", "COLUMNS": "220", TOKEN_ENV: MASTER_KEY, "XDG_STATE_HOME": str(self.folder / "state")}
         env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:anyio -p no:pytest_cov"
         run = subprocess.Popen(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.runs import INHERITED, POLICY, ROOT, SCENARIO, Lab, Run, reports_in
+from tests.support.runs import POLICY, ROOT, SCENARIO, Lab, Run, inherited_environment, reports_in
 
 OWN_TEST = "def check_own(pytestconfig):\n    assert pytestconfig.rootpath.name == 'demo'\n"
 # Whatever a project says about its own tests must leave the checks as they are.
@@ -34,7 +33,7 @@ reports = "evidence"
 
 def call(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> Run:
     """Run ``python -m pytest ARGS`` in a folder."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    inherited = inherited_environment()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *args],
         cwd=folder,

@@ -5,7 +5,6 @@ A rollout here is on no sandbox, so its window is long: a test asserts all of on
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import yaml
 
 from tests.support import forks
 from tests.support.file_subjects import FileService
-from tests.support.runs import INHERITED, end_watchdogs, entries
+from tests.support.runs import end_watchdogs, entries, inherited_environment
 
 POLICY = """\
 lab:
@@ -74,7 +73,7 @@ class Workplace:
     def begin(self, module: str, *args: str, report: bool = False) -> forks.Child:
         """Begin a command in the folder."""
         self.write("scenarios/targets.yaml", yaml.safe_dump({"lab": self.target}, sort_keys=False))
-        env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        env = inherited_environment()
         env |= {"USER": "tester", "COLUMNS": "220", "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio"}
         out = self.folder / "printed.txt"
         out.unlink(missing_ok=True)

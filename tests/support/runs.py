@@ -467,10 +467,16 @@ def junit(path: Path) -> Mapping[str, int]:
     return {name: int(root.get(name, "-1")) for name in ("tests", "failures", "errors", "skipped")}
 
 
+def inherited_environment() -> dict[str, str]:
+    """Return what a run inherits of this process's environment."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return (
-        kept | {"USER": "tester", "COLUMNS": "200", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"} | dict(extra or {})
+        inherited_environment()
+        | {"USER": "tester", "COLUMNS": "200", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
+        | dict(extra or {})
     )
 
 

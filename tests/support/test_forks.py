@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import forks
 from tests.support.forks import ROOT, Child, Server, Started
-from tests.support.runs import INHERITED, eventually
+from tests.support.runs import eventually, inherited_environment
 
 Begin = Callable[..., Child]
 
@@ -48,15 +48,21 @@ LEAVES = "import sys; sys.exit('words of its own')\n"
 
 
 @pytest.fixture(params=["forked", "started"])
-def begin(request: pytest.FixtureRequest, tmp_path: Path) -> Begin:
-    """Begin a program as a module, forked or as people start it: whatever is true of one is true of the other."""
-    begins: Begin = forks.server().start if request.param == "forked" else Started
+def begins(request: pytest.FixtureRequest) -> Begin:
+    """Begin a module, forked or as people start it: whatever is true of one is true of the other."""
+    return forks.server().start if request.param == "forked" else Started
+
+
+@pytest.fixture
+def begin(begins: Begin, tmp_path: Path) -> Begin:
+    """Begin a program as a module, from the project's root."""
 
     def made(program: str, *args: str, env: Mapping[str, str] | None = None) -> Child:
         (tmp_path / "program.py").write_text(program, encoding="utf-8")
-        kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
         arguments = [str(tmp_path / "program.py"), *args]
-        return begins("tests.support.program", arguments, out=tmp_path / "out.txt", env={**kept, **(env or {})})
+        return begins(
+            "tests.support.program", arguments, out=tmp_path / "out.txt", env=inherited_environment() | dict(env or {})
+        )
 
     return made
 
@@ -78,8 +84,7 @@ def test_it_has_arguments_environment_directory_streams_and_an_exit_code(begin: 
         assert words in child.text
 
 
-@pytest.mark.parametrize("how", ["forked", "started"])
-def test_it_runs_in_another_folder_and_finds_what_is_there_and_what_pythonpath_names(how: str, tmp_path: Path):
+def test_it_runs_in_another_folder_and_finds_what_is_there_and_what_pythonpath_names(begins: Begin, tmp_path: Path):
     folder, site = tmp_path / "folder", tmp_path / "site"
     about_it = site / "beside-1.0.dist-info"
     folder.mkdir()
@@ -88,9 +93,13 @@ def test_it_runs_in_another_folder_and_finds_what_is_there_and_what_pythonpath_n
     (site / "beside.py").write_text("NAME = 'beside'\n", encoding="utf-8")
     (about_it / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1.0\n", encoding="utf-8")
     (about_it / "entry_points.txt").write_text("[beside]\nfound = beside:NAME\n", encoding="utf-8")
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    begins: Begin = forks.server().start if how == "forked" else Started
-    child = begins("looks_around", [], out=tmp_path / "out.txt", env={**kept, "PYTHONPATH": str(site)}, cwd=folder)
+    child = begins(
+        "looks_around",
+        [],
+        out=tmp_path / "out.txt",
+        env=inherited_environment() | {"PYTHONPATH": str(site)},
+        cwd=folder,
+    )
     assert child.wait(60) == 0, child.text
     assert about(child) == [str(folder), "beside", ["found"]]
 

@@ -31,7 +31,7 @@ from rollout.sandbox.process import Running, find, stop
 from tests.support.forks import ROOT, Child, Server, Started
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, PROVIDER
 from tests.support.liar import Behaviour, Liar, Visit, edited
-from tests.support.runs import BARE, INHERITED, POLICY, SCENARIO, WITHOUT_REPORT, eventually
+from tests.support.runs import BARE, POLICY, SCENARIO, WITHOUT_REPORT, eventually, inherited_environment
 
 ACTIVATE_S = 6.0
 """The seconds that an activation may take: longer than the 5 s after which a late effect lands."""
@@ -300,7 +300,7 @@ class Bench:
         return code
 
     def _child(self, module: str, args: list[str], env: Mapping[str, str], fsize: int | None = None) -> Child:
-        inherited = {**{name: os.environ[name] for name in INHERITED if name in os.environ}, "COLUMNS": "120", **env}
+        inherited = {**inherited_environment(), "COLUMNS": "120", **env}
         out = self.folder / f"{module}-{len(self._children)}.txt"
         child: Child
         if self._rewrites:
